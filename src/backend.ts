@@ -1,0 +1,138 @@
+import type { Limit, LimitReading, PlannedLimit } from "./limits.ts";
+import type { Isolation, SecurityProfile } from "./profile.ts";
+import type { ArtifactKind, Digest, Tool } from "./tool.ts";
+
+/** How a backend enforces one limit, and between which values (in the limit's unit) it can. */
+export interface Enforcement {
+  /** The mechanism, as receipts name it: `"cgroup"`, `"rlimit"`, `"module"`. */
+  readonly by: string;
+  readonly min?: number;
+  readonly max?: number;
+}
+
+/** What a backend can do with one kind of artifact under some profiles, here and now. */
+export interface Capability {
+  readonly artifact: ArtifactKind;
+  readonly profiles: readonly SecurityProfile[];
+  readonly isolation: Isolation;
+  readonly limits: { readonly [L in Limit]?: Enforcement };
+  /** `"unfiltered"`: the tool has the host's network and nothing can be refused it; the receipt says so. */
+  readonly network: "none" | "unfiltered";
+}
+
+export interface Probe {
+  readonly status: "ready" | "unavailable";
+  readonly version?: string;
+  /** Why it is not ready. */
+  readonly reason?: string;
+  /** What the operator can do about it. */
+  readonly advice?: string;
+  readonly capabilities: readonly Capability[];
+  /** Facts that a user should know, for example that descendants may escape. */
+  readonly notes?: readonly string[];
+  /** How long the answer holds, in ms. */
+  readonly validForMs: number;
+}
+
+/** What negotiation came to. Frozen; pools and caches are keyed by its digest. */
+export interface Plan {
+  readonly digest: Digest;
+  readonly tool: Tool;
+  readonly artifact: ArtifactKind;
+  readonly profile: SecurityProfile;
+  readonly isolation: Isolation;
+  readonly limits: readonly PlannedLimit[];
+  readonly network: "none" | "unfiltered";
+  readonly graceMs: number;
+}
+
+/** The value of a limit that something enforces; `undefined` where the plan has none or nothing enforces it. */
+export function enforcedValue(plan: Plan, limit: Limit): number | undefined {
+  for (const planned of plan.limits) {
+    if (planned.limit === limit) return planned.mechanism === "none" ? undefined : planned.value;
+  }
+  return undefined;
+}
+
+/** One input file, whole and in memory. `path` is relative, with `/`, and stays inside the working folder. */
+export interface InputFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface OutputFile {
+  /** Relative to the tool's `out` folder. */
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The runtime's side of one run. */
+export interface RunIo {
+  readonly id: string;
+  readonly stdin: Uint8Array;
+  readonly files: readonly InputFile[];
+  /** Secrets resolved. Never to be logged or kept. */
+  readonly env: Readonly<Record<string, string>>;
+  /** At most this many files and bytes may come out of the `out` folder. */
+  readonly maxOutputFiles: number;
+  /**
+   * Takes what the tool wrote; the runtime keeps the bytes, so hand over a copy that nobody changes. Where it gives back
+   * a promise, the backend reads no more from the sandbox until that is settled. Throws `signal.reason` once the run has
+   * been ended: the throw may unwind the guest.
+   */
+  stdout(bytes: Uint8Array): void | Promise<void>;
+  stderr(bytes: Uint8Array): void | Promise<void>;
+  /** To be called once, when the tool's own code starts: the `timeout` runs from here. */
+  started(): void;
+  /**
+   * Aborted when the run must end: the caller's wish, the deadline, a limit. The reason is the `ToolRuntimeError` that the
+   * caller will get. The backend ends everything it started, then settles.
+   */
+  readonly signal: AbortSignal;
+}
+
+/** How the tool itself ended. */
+export type Exit =
+  | { readonly kind: "exited"; readonly code: number }
+  | { readonly kind: "trapped"; readonly trap: string }
+  | { readonly kind: "signalled"; readonly signal: string; readonly number: number };
+
+export interface RunReport {
+  readonly exit: Exit;
+  /** What was read back from the enforcers. */
+  readonly readings: readonly LimitReading[];
+  readonly files: readonly OutputFile[];
+  /** A limit that ended the run by itself, such as an OOM kill of the main process. */
+  readonly limitHit?: { readonly limit: Limit; readonly observed?: number };
+}
+
+export interface ReapReport {
+  /** What an earlier, killed process had left and was removed. */
+  readonly removed: readonly string[];
+}
+
+/**
+ * One isolation technology. The runtime calls, in this order: `probe` (once, and again when its answer has run out), then
+ * for each task `prepare` (idempotent, may be skipped by the backend when it has the plan's artifact ready) and `run`, any
+ * number at once. `reap` may be called at any time. After `close` nothing else is called.
+ *
+ * A backend never loosens a plan and never runs a part of it elsewhere. What it needs of the outside (a daemon, a binary)
+ * it looks for in `probe`, and says there what is missing instead of throwing.
+ */
+export interface Backend {
+  readonly name: string;
+  probe(signal?: AbortSignal): Promise<Probe>;
+  /**
+   * Gets the artifact ready: compile, pull, unpack. May run code of toolruntime but none of the tool's.
+   *
+   * @throws `ERR_ARTIFACT_INVALID`, `ERR_IMPORT_DENIED`, `ERR_DIGEST_MISMATCH`, `ERR_ARTIFACT_TOO_LARGE`.
+   */
+  prepare(plan: Plan, signal: AbortSignal): Promise<void> | void;
+  /**
+   * Runs the tool once. Settles only when everything that it started is gone. After `io.signal` was aborted it still
+   * settles, with a report whose readings are used, or by throwing; it never leaves the run going.
+   */
+  run(plan: Plan, io: RunIo): Promise<RunReport>;
+  reap(): Promise<ReapReport>;
+  close(): Promise<void>;
+}

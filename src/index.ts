@@ -1,0 +1,43 @@
+export type {
+  Backend,
+  Capability,
+  Enforcement,
+  Exit,
+  InputFile,
+  OutputFile,
+  Plan,
+  Probe,
+  ReapReport,
+  RunIo,
+  RunReport,
+} from "./backend.ts";
+export { enforcedValue } from "./backend.ts";
+export { errorCodes, ToolRuntimeError } from "./errors.ts";
+export type { Actor, ErrorCode, Partial, ToolRuntimeErrorOptions } from "./errors.ts";
+export { formatLimit, limitNames, limitUnits, parseQuantity, parseResources } from "./limits.ts";
+export type { Limit, LimitOrigin, LimitReading, LimitReceipt, LimitValues, PlannedLimit, Quantity, Resources } from "./limits.ts";
+export { profiles, securityProfiles } from "./profile.ts";
+export type { Isolation, ProfileRules, SecurityProfile } from "./profile.ts";
+export { createRegistry } from "./registry.ts";
+export type { MutableRegistry, Registry } from "./registry.ts";
+export { createRouter } from "./router.ts";
+export type { RouterOptions } from "./router.ts";
+export { createRuntime } from "./runtime.ts";
+export type {
+  BackendInfo,
+  BackendProbe,
+  Call,
+  Concurrency,
+  ExecutionEvent,
+  Explanation,
+  FileInput,
+  Result,
+  ResultFile,
+  Runtime,
+  RuntimeOptions,
+  Task,
+} from "./runtime.ts";
+export { memoryBlobStore } from "./store.ts";
+export type { BlobStore, MemoryBlobStoreOptions } from "./store.ts";
+export { defineTool, parseManifest, parseToolRef } from "./tool.ts";
+export type { ArtifactKind, Digest, Manifest, ManifestInput, Tool, ToolRef, ToolSources, WasmAbi } from "./tool.ts";

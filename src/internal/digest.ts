@@ -1,0 +1,20 @@
+/** A content address: `sha256:` and 64 hexadecimal digits. */
+export type Digest = `sha256:${string}`;
+
+export const digestPattern = /^sha256:[0-9a-f]{64}$/;
+
+export function isDigest(text: string): text is Digest {
+  return digestPattern.test(text);
+}
+
+const encoder = new TextEncoder();
+
+export async function sha256(content: Uint8Array | string): Promise<Digest> {
+  const bytes = typeof content === "string" ? encoder.encode(content) : content;
+  // WebCrypto takes no view on shared memory; a copy is needed only there.
+  const own = bytes.buffer instanceof ArrayBuffer ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : bytes.slice();
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", own as Uint8Array<ArrayBuffer>));
+  let hex = "";
+  for (const byte of hash) hex += byte.toString(16).padStart(2, "0");
+  return `sha256:${hex}`;
+}

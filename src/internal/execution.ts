@@ -1,0 +1,261 @@
+import type { Exit, InputFile, Plan, RunIo } from "../backend.ts";
+import { ToolRuntimeError, type Partial } from "../errors.ts";
+import { formatLimit, receiptOf, type Limit, type LimitReading, type LimitReceipt } from "../limits.ts";
+import type { Call, ExecutionEvent } from "../runtime.ts";
+import { Capture, decodeText, type Text } from "./capture.ts";
+
+const limitErrors = {
+  timeout: "ERR_LIMIT_TIMEOUT",
+  cpuTime: "ERR_LIMIT_CPU_TIME",
+  cpu: "ERR_LIMIT_CPU_TIME",
+  memory: "ERR_LIMIT_MEMORY",
+  output: "ERR_LIMIT_OUTPUT",
+  disk: "ERR_LIMIT_DISK",
+  processes: "ERR_LIMIT_PROCESSES",
+} as const satisfies Record<Limit, string>;
+
+/** Node fires a timer above this at once. */
+const maxTimerMs = 2 ** 31 - 1;
+
+/** An event without its sequence number. */
+type EventBody = ExecutionEvent extends infer E ? (E extends ExecutionEvent ? Omit<E, "seq"> : never) : never;
+
+/** The clocks, counters and captured bytes of one run: the runtime's side of {@link RunIo}. */
+export class Execution {
+  readonly id: string;
+  readonly startedAt = performance.now();
+  readonly #call: Call;
+  readonly #captureBytes: number;
+  #controller: AbortController | undefined;
+  #ended: ToolRuntimeError | undefined;
+  #onEnded: ((error: ToolRuntimeError) => void) | undefined;
+  #plan: Plan | undefined;
+  #stdout: Capture | undefined;
+  #stderr: Capture | undefined;
+  #outputLimit = 0;
+  #outputBytes = 0;
+  #toolStartedAt: number | undefined;
+  #toolEndedAt: number | undefined;
+  #timeout: { readonly timer: ReturnType<typeof setTimeout>; readonly ms: number } | undefined;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
+  #seq = 0;
+  readonly #onAbort = (): void => this.end(abortError(this.#call.signal?.reason));
+
+  constructor(id: string, call: Call, captureBytes: number) {
+    this.id = id;
+    this.#call = call;
+    this.#captureBytes = captureBytes;
+  }
+
+  /** Starts what covers everything: the caller's signal and the deadline. */
+  open(deadlineMs: number | undefined): void {
+    const { signal } = this.#call;
+    if (signal !== undefined) {
+      if (signal.aborted) this.#onAbort();
+      else signal.addEventListener("abort", this.#onAbort, { once: true });
+    }
+    if (deadlineMs !== undefined) this.#deadline = setTimeout(() => this.#passDeadline(deadlineMs), Math.min(deadlineMs, maxTimerMs));
+  }
+
+  #passDeadline(deadlineMs: number): void {
+    const message = `Cannot finish the task: its deadline of ${formatLimit("timeout", deadlineMs)} has passed`;
+    this.end(new ToolRuntimeError("ERR_DEADLINE", message, { details: { deadlineMs } }));
+  }
+
+  close(): void {
+    clearTimeout(this.#deadline);
+    clearTimeout(this.#timeout?.timer);
+    this.#call.signal?.removeEventListener("abort", this.#onAbort);
+  }
+
+  get started(): boolean {
+    return this.#toolStartedAt !== undefined;
+  }
+
+  /** Why the run was ended from outside the tool, once it was. */
+  get ended(): ToolRuntimeError | undefined {
+    return this.#ended;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#ended !== undefined) this.#controller.abort(this.#ended);
+    }
+    return this.#controller.signal;
+  }
+
+  /** Ends the run; the first reason stays. */
+  end(error: ToolRuntimeError): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = error;
+    this.#controller?.abort(error);
+    this.#onEnded?.(error);
+  }
+
+  /** Called at once where the run has been ended already. */
+  whenEnded(listener: (error: ToolRuntimeError) => void): void {
+    this.#onEnded = listener;
+    if (this.#ended !== undefined) listener(this.#ended);
+  }
+
+  throwIfEnded(): void {
+    if (this.#ended !== undefined) throw this.#ended;
+  }
+
+  emit(event: EventBody): void | Promise<void> {
+    const { onEvent } = this.#call;
+    if (onEvent === undefined) return;
+    try {
+      const handled = onEvent({ ...event, seq: this.#seq++ } as ExecutionEvent);
+      // An async listener that is never slow still gives a promise each time; the sandbox waits for it, by contract.
+      return handled?.catch((error: unknown) => this.#failListener(error));
+    } catch (error) {
+      this.#failListener(error);
+    }
+  }
+
+  #failListener(error: unknown): void {
+    this.end(new ToolRuntimeError("ERR_ABORTED", "Cannot go on with the task: its event listener threw", { cause: error }));
+  }
+
+  /** The `RunIo` for one run under a plan. */
+  ioFor(plan: Plan, stdin: Uint8Array, files: readonly InputFile[], env: Readonly<Record<string, string>>, maxOutputFiles: number): RunIo {
+    this.#plan = plan;
+    this.#outputLimit = plan.limits.find(({ limit }) => limit === "output")?.value ?? Number.POSITIVE_INFINITY;
+    const stdout = (this.#stdout = new Capture(this.#outputLimit));
+    const stderr = (this.#stderr = new Capture(Math.min(this.#captureBytes, this.#outputLimit)));
+    const execution = this;
+    return {
+      id: this.id,
+      stdin,
+      files,
+      env,
+      maxOutputFiles,
+      stdout: (bytes) => execution.#take("stdout", stdout, bytes),
+      stderr: (bytes) => execution.#take("stderr", stderr, bytes),
+      started: () => execution.#start(),
+      get signal() {
+        return execution.signal;
+      },
+    };
+  }
+
+  #start(): void {
+    if (this.#toolStartedAt !== undefined) return;
+    this.#toolStartedAt = performance.now();
+    const planned = this.#plan?.limits.find(({ limit }) => limit === "timeout");
+    if (planned !== undefined && planned.mechanism !== "none") {
+      const ms = Math.min(planned.value, maxTimerMs);
+      const timer = setTimeout(() => this.end(limitError("timeout", planned.value, performance.now() - this.startedAt)), ms);
+      this.#timeout = { timer, ms };
+    }
+    void this.emit({ type: "started" });
+  }
+
+  #take(stream: "stdout" | "stderr", capture: Capture, bytes: Uint8Array): void | Promise<void> {
+    this.throwIfEnded();
+    const room = this.#outputLimit - this.#outputBytes;
+    this.#outputBytes += bytes.length;
+    const taken = bytes.length <= room ? bytes : bytes.subarray(0, room);
+    if (taken.length > 0) capture.add(taken);
+    const emitted = taken.length > 0 ? this.emit({ type: stream, bytes: taken }) : undefined;
+    if (bytes.length <= room) return emitted;
+    const error = limitError("output", this.#outputLimit, this.#outputBytes);
+    this.end(error);
+    throw error;
+  }
+
+  /** The tool has ended; its own time stops here. */
+  stop(): void {
+    this.#toolEndedAt = performance.now();
+    clearTimeout(this.#timeout?.timer);
+  }
+
+  /** From the tool's start to its end, in ms; 0 where it never started. */
+  get toolMs(): number {
+    if (this.#toolStartedAt === undefined) return 0;
+    return (this.#toolEndedAt ?? performance.now()) - this.#toolStartedAt;
+  }
+
+  stdoutBytes(): Uint8Array {
+    return this.#stdout?.bytes() ?? new Uint8Array(0);
+  }
+
+  stdoutText(bytes: Uint8Array): Text & { readonly truncated: boolean } {
+    return {
+      ...decodeText(bytes, this.#captureBytes),
+      truncated: (this.#stdout?.total ?? 0) > Math.min(this.#captureBytes, this.#outputLimit) || this.#isCut,
+    };
+  }
+
+  stderrText(): Text & { readonly truncated: boolean } {
+    const bytes = this.#stderr?.bytes() ?? new Uint8Array(0);
+    return { ...decodeText(bytes), truncated: (this.#stderr?.total ?? 0) > bytes.length || this.#isCut };
+  }
+
+  get #isCut(): boolean {
+    return this.#outputBytes > this.#outputLimit;
+  }
+
+  receipts(readings: readonly LimitReading[]): LimitReceipt[] {
+    const plan = this.#plan;
+    if (plan === undefined) return [];
+    return plan.limits.map((planned) => {
+      if (planned.limit === "output") return receiptOf(planned, this.#readOutput());
+      const reading = readings.find(({ limit }) => limit === planned.limit);
+      if (planned.limit === "timeout" && planned.mechanism !== "none") return receiptOf(planned, { ...this.#readTimeout(), ...reading });
+      return receiptOf(planned, reading);
+    });
+  }
+
+  #readOutput(): LimitReading {
+    return { limit: "output", applied: this.#outputLimit, source: "counter", peak: this.#outputBytes, hit: this.#isCut ? "yes" : "no" };
+  }
+
+  #readTimeout(): LimitReading {
+    const hit = this.#ended?.code === "ERR_LIMIT_TIMEOUT" ? "yes" : "no";
+    return {
+      limit: "timeout",
+      ...(this.#timeout === undefined ? {} : { applied: this.#timeout.ms, source: "timer" }),
+      peak: this.toolMs,
+      hit,
+    };
+  }
+
+  /** What there is to show of a run that was ended. */
+  partial(readings: readonly LimitReading[]): Partial {
+    const stdout = this.stdoutText(this.stdoutBytes());
+    const stderr = this.stderrText();
+    return {
+      stdout: stdout.text,
+      stderr: stderr.text,
+      truncated: { stdout: stdout.truncated, stderr: stderr.truncated },
+      limits: this.receipts(readings),
+    };
+  }
+}
+
+function abortError(reason: unknown): ToolRuntimeError {
+  if (reason instanceof ToolRuntimeError) return reason;
+  return new ToolRuntimeError("ERR_ABORTED", "Cannot finish the task: the caller ended it", { cause: reason });
+}
+
+/** The error for a limit that ended a run: it names the limit, its value and what was observed. */
+export function limitError(limit: Limit, value: number, observed?: number): ToolRuntimeError {
+  const seen = observed === undefined ? "" : `, observed ${formatLimit(limit, observed)}`;
+  return new ToolRuntimeError(
+    limitErrors[limit],
+    `Cannot go on: the tool reached its limit "${limit}" of ${formatLimit(limit, value)}${seen}`,
+    {
+      started: true,
+      details: { limit, value, ...(observed === undefined ? {} : { observed }) },
+    },
+  );
+}
+
+/** The exit code that a shell would show: 134 for a trap, 128 + n for a signal. */
+export function exitCodeOf(exit: Exit): number {
+  if (exit.kind === "exited") return exit.code;
+  return exit.kind === "trapped" ? 134 : 128 + exit.number;
+}

@@ -1,0 +1,156 @@
+import type { Capability, Enforcement, Probe } from "../backend.ts";
+import { ToolRuntimeError } from "../errors.ts";
+import { formatLimit, limitNames, type Limit, type LimitOrigin, type LimitValues, type PlannedLimit } from "../limits.ts";
+import { profiles, type SecurityProfile } from "../profile.ts";
+import { artifactKinds, type Tool } from "../tool.ts";
+
+/** What the layers ask for. Values are in the units of `limitUnits`. */
+export interface Demand {
+  readonly backend: string;
+  readonly tool: Tool;
+  readonly profile: SecurityProfile;
+  readonly task: LimitValues;
+  readonly runtime: LimitValues;
+  readonly maxima: LimitValues;
+  readonly bestEffort: readonly Limit[];
+  readonly allowsBestEffort: boolean;
+}
+
+/** The runtime counts and cuts output by itself, whatever the backend. */
+const enforcedByRuntime: { readonly [L in Limit]?: Enforcement } = { output: { by: "runtime" } };
+
+/**
+ * Finds the capability that can run the tool under the profile.
+ *
+ * @throws `ERR_BACKEND_UNAVAILABLE`, `ERR_ARTIFACT_UNSUPPORTED`, `ERR_PROFILE_UNSUPPORTED`, `ERR_NETWORK_UNSUPPORTED`.
+ */
+export function chooseCapability(demand: Demand, probe: Probe): Capability {
+  const { backend, tool, profile } = demand;
+  const context = { backend, details: { tool: tool.manifest.name, profile } };
+  if (probe.status !== "ready") {
+    const advice = probe.advice === undefined ? "" : `; ${probe.advice}`;
+    throw new ToolRuntimeError(
+      "ERR_BACKEND_UNAVAILABLE",
+      `Cannot use the backend "${backend}": ${probe.reason ?? "it is not ready"}${advice}`,
+      context,
+    );
+  }
+  const has = artifactKinds.filter((kind) => kind in tool.manifest.artifacts);
+  const fitting = probe.capabilities.filter(({ artifact }) => has.includes(artifact));
+  if (fitting.length === 0) {
+    const takes = [...new Set(probe.capabilities.map(({ artifact }) => artifact))].join(", ");
+    throw new ToolRuntimeError(
+      "ERR_ARTIFACT_UNSUPPORTED",
+      `Cannot run the tool "${tool.manifest.name}" on backend "${backend}": it has ${has.join(", ")}, the backend takes ${takes}`,
+      context,
+    );
+  }
+  const allowed = fitting.filter((one) => one.profiles.includes(profile) && profiles[profile].isolation.includes(one.isolation));
+  if (allowed.length === 0) {
+    const walls = [...new Set(fitting.map(({ isolation }) => isolation))].join(", ");
+    throw new ToolRuntimeError(
+      "ERR_PROFILE_UNSUPPORTED",
+      `Cannot run the tool "${tool.manifest.name}" on backend "${backend}" in profile "${profile}": the backend isolates by ${walls}, the profile takes ${profiles[profile].isolation.join(", ")}`,
+      context,
+    );
+  }
+  const hosts = tool.manifest.permissions?.network ?? [];
+  const connected = hosts.length === 0 ? allowed[0] : allowed.find(({ network }) => network !== "none");
+  if (connected === undefined) {
+    throw new ToolRuntimeError(
+      "ERR_NETWORK_UNSUPPORTED",
+      `Cannot give the tool "${tool.manifest.name}" the network on backend "${backend}" in profile "${profile}": there is no egress broker; run it in a profile and on a backend that lets the network through`,
+      { ...context, details: { ...context.details, hosts } },
+    );
+  }
+  return connected;
+}
+
+function pick(demand: Demand, limit: Limit): { value: number; origin: LimitOrigin } | undefined {
+  const layers: readonly [LimitOrigin, LimitValues][] = [
+    ["task", demand.task],
+    ["runtime", demand.runtime],
+    ["tool", demand.tool.resources],
+    ["profile", profiles[demand.profile].defaults],
+  ];
+  for (const [origin, values] of layers) {
+    const value = values[limit];
+    if (value !== undefined) return { value, origin };
+  }
+  return undefined;
+}
+
+/** What the operator set himself is never over the maximum. */
+function maximumOf(demand: Demand, limit: Limit): number {
+  const rules = profiles[demand.profile];
+  const base = rules.defaults[limit];
+  const maximum = demand.maxima[limit] ?? (base === undefined ? Number.POSITIVE_INFINITY : base * rules.maximumFactor);
+  return Math.max(maximum, demand.runtime[limit] ?? 0);
+}
+
+function planLimit(demand: Demand, capability: Capability, limit: Limit): PlannedLimit | undefined {
+  const picked = pick(demand, limit);
+  if (picked === undefined) return undefined;
+  const { origin } = picked;
+  const { backend, profile } = demand;
+  const maximum = maximumOf(demand, limit);
+  const isOver = picked.value > maximum;
+  if (isOver && !profiles[profile].clamps) {
+    throw new ToolRuntimeError(
+      "ERR_POLICY_DENIED",
+      `Cannot give the ${origin} ${formatLimit(limit, picked.value)} as "${limit}" in profile "${profile}": the most is ${formatLimit(limit, maximum)}`,
+      { backend, details: { limit, requested: picked.value, maximum, profile } },
+    );
+  }
+  const value = Math.min(picked.value, maximum);
+  const clamped = isOver ? { clampedFrom: picked.value } : {};
+  const enforcement = enforcedByRuntime[limit] ?? capability.limits[limit];
+  const isInRange = enforcement !== undefined && value >= (enforcement.min ?? 0) && value <= (enforcement.max ?? Number.POSITIVE_INFINITY);
+  if (isInRange) return { limit, value, origin, ...clamped, mechanism: enforcement.by };
+  const isDemanded = profiles[profile].demands.includes(limit);
+  const isExplicit = origin === "task" || origin === "runtime";
+  if (isDemanded || (isExplicit && !demand.bestEffort.includes(limit))) {
+    throw unenforceable(demand, capability, limit, value, isDemanded);
+  }
+  return { limit, value, origin, ...clamped, mechanism: "none" };
+}
+
+function unenforceable(demand: Demand, capability: Capability, limit: Limit, value: number, isDemanded: boolean): ToolRuntimeError {
+  const { backend, profile, tool } = demand;
+  const enforcement = capability.limits[limit];
+  const why =
+    enforcement === undefined
+      ? "nothing enforces it there"
+      : `there it must be between ${formatLimit(limit, enforcement.min ?? 0)} and ${enforcement.max === undefined ? "any value" : formatLimit(limit, enforcement.max)}`;
+  const how = isDemanded
+    ? `profile "${profile}" demands it, so use a backend that enforces it`
+    : `use a backend that enforces it, or name "${limit}" in bestEffort`;
+  return new ToolRuntimeError(
+    "ERR_LIMIT_UNENFORCEABLE",
+    `Cannot hold the tool "${tool.manifest.name}" to the limit "${limit}" of ${formatLimit(limit, value)} on backend "${backend}": ${why}; ${how}`,
+    { backend, details: { limit, value, profile, demandedByProfile: isDemanded } },
+  );
+}
+
+/**
+ * Settles every limit, and fails closed: a limit that the profile demands or somebody asked for, and that nothing
+ * enforces, refuses the task before anything starts.
+ *
+ * @throws `ERR_LIMIT_UNENFORCEABLE`, `ERR_POLICY_DENIED`.
+ */
+export function negotiateLimits(demand: Demand, capability: Capability): PlannedLimit[] {
+  for (const limit of demand.bestEffort) {
+    if (!demand.allowsBestEffort || profiles[demand.profile].demands.includes(limit)) {
+      const why = demand.allowsBestEffort ? `profile "${demand.profile}" demands it` : "the operator's policy allows no bestEffort";
+      throw new ToolRuntimeError(
+        "ERR_POLICY_DENIED",
+        `Cannot take the limit "${limit}" as bestEffort on backend "${demand.backend}": ${why}`,
+        {
+          backend: demand.backend,
+          details: { limit, profile: demand.profile },
+        },
+      );
+    }
+  }
+  return limitNames.flatMap((limit) => planLimit(demand, capability, limit) ?? []);
+}

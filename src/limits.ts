@@ -1,0 +1,188 @@
+import { ToolRuntimeError } from "./errors.ts";
+
+/**
+ * What can be limited, with the unit of its numbers. `timeout` is wall time from the tool's start, `cpuTime` time on a
+ * processor, `cpu` how many cores at once, `memory` the tool's memory (scratch on tmpfs included), `output` stdout and
+ * stderr together, `disk` what the tool writes to files, `processes` processes and threads alive at once.
+ */
+export const limitUnits = {
+  timeout: "ms",
+  cpuTime: "ms",
+  cpu: "cores",
+  memory: "bytes",
+  output: "bytes",
+  disk: "bytes",
+  processes: "count",
+} as const;
+
+export type Limit = keyof typeof limitUnits;
+export const limitNames: readonly Limit[] = ["timeout", "cpuTime", "cpu", "memory", "output", "disk", "processes"];
+
+/** A plain number in the limit's unit, or a quantity: `"256Mi"`, `"1.5G"`, `"500m"`, `"0.5"`, `"30s"`, `"1m30s"`. */
+export type Quantity = number | string;
+export type Resources = { readonly [L in Limit]?: Quantity };
+/** Limits as plain numbers in the units of {@link limitUnits}. */
+export type LimitValues = { readonly [L in Limit]?: number };
+
+const byteFactors: Readonly<Record<string, number>> = {
+  "": 1,
+  k: 1e3, M: 1e6, G: 1e9, T: 1e12,
+  Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40,
+}; // prettier-ignore
+const durationFactors: Readonly<Record<string, number>> = { us: 1e-3, ms: 1, s: 1e3, m: 6e4, h: 3.6e6 };
+
+const accepted: Readonly<Record<(typeof limitUnits)[Limit], string>> = {
+  ms: 'milliseconds as a number, or a duration as "500ms", "30s", "1m30s"',
+  bytes: 'bytes as a number, or a quantity as "64Mi", "1G"',
+  cores: 'cores as a number, or a quantity as "500m", "0.5"',
+  count: "a whole number",
+};
+
+function parseDuration(text: string): number {
+  let total = 0;
+  let rest = text;
+  while (rest !== "") {
+    const match = /^(\d+(?:\.\d+)?)(us|ms|s|m|h)/.exec(rest);
+    if (match === null) return Number.NaN;
+    total += Number(match[1]) * (durationFactors[match[2] ?? ""] ?? Number.NaN);
+    rest = rest.slice(match[0].length);
+  }
+  return text === "" ? Number.NaN : total;
+}
+
+function parseText(unit: (typeof limitUnits)[Limit], text: string): number {
+  if (/^\d+(?:\.\d+)?$/.test(text)) return Number(text);
+  if (unit === "ms") return parseDuration(text);
+  const match = /^(\d+(?:\.\d+)?)([A-Za-z]*)$/.exec(text);
+  if (match === null) return Number.NaN;
+  const [, digits, suffix = ""] = match;
+  if (unit === "cores") return suffix === "m" ? Number(digits) / 1000 : Number.NaN;
+  const factor = Object.hasOwn(byteFactors, suffix) ? byteFactors[suffix] : undefined;
+  return unit === "bytes" && factor !== undefined ? Number(digits) * factor : Number.NaN;
+}
+
+/**
+ * Reads a quantity as a number in the limit's unit (ms, bytes, cores or a count). The suffixes of bytes and cores are
+ * those of Kubernetes (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/).
+ *
+ * @throws `ERR_ARGUMENT_INVALID` where it is no quantity of that unit, not positive or not finite.
+ */
+export function parseQuantity(limit: Limit, quantity: Quantity): number {
+  const unit = limitUnits[limit];
+  const parsed = typeof quantity === "number" ? quantity : parseText(unit, quantity.trim());
+  const value = unit === "bytes" ? Math.floor(parsed) : parsed;
+  const whole = unit !== "count" || Number.isInteger(value);
+  if (!Number.isFinite(value) || value <= 0 || value > Number.MAX_SAFE_INTEGER || !whole) {
+    throw new ToolRuntimeError(
+      "ERR_ARGUMENT_INVALID",
+      `Cannot read ${JSON.stringify(quantity)} as the limit "${limit}": it takes ${accepted[unit]}, above zero`,
+      { details: { limit, value: quantity } },
+    );
+  }
+  return value;
+}
+
+/** @throws `ERR_ARGUMENT_INVALID` for an unknown limit or an unreadable quantity. */
+export function parseResources(resources: Resources): LimitValues {
+  const values: { [L in Limit]?: number } = {};
+  for (const key of Object.keys(resources)) {
+    if (!isLimit(key)) {
+      throw new ToolRuntimeError("ERR_ARGUMENT_INVALID", `Cannot limit ${JSON.stringify(key)}: the limits are ${limitNames.join(", ")}`, {
+        details: { limit: key },
+      });
+    }
+    const quantity = resources[key];
+    if (quantity !== undefined) values[key] = parseQuantity(key, quantity);
+  }
+  return values;
+}
+
+export function isLimit(name: string): name is Limit {
+  return Object.hasOwn(limitUnits, name);
+}
+
+/** Says a limit's value for people: `64 MiB`, `1.5 s`, `2 cores`. */
+export function formatLimit(limit: Limit, value: number): string {
+  const unit = limitUnits[limit];
+  if (unit === "ms") return value < 1000 ? `${round(value)} ms` : `${round(value / 1000)} s`;
+  if (unit === "cores") return value === 1 ? "1 core" : `${round(value)} cores`;
+  if (unit === "count") return String(value);
+  for (const [name, size] of [
+    ["GiB", 2 ** 30],
+    ["MiB", 2 ** 20],
+    ["KiB", 2 ** 10],
+  ] as const) {
+    if (value >= size) return `${round(value / size)} ${name}`;
+  }
+  return `${value} bytes`;
+}
+
+function round(value: number): number {
+  return Math.round(value * 100) / 100;
+}
+
+/** Which layer a limit's value comes from; later layers win over earlier ones. */
+export type LimitOrigin = "profile" | "tool" | "runtime" | "task";
+
+/** One limit of a plan: what was asked, what will be set up and by which mechanism. */
+export interface PlannedLimit {
+  readonly limit: Limit;
+  /** In the limit's unit. */
+  readonly value: number;
+  readonly origin: LimitOrigin;
+  /** Set where more was asked for than the maximum allows (`dev` only; other profiles refuse). */
+  readonly clampedFrom?: number;
+  /** The mechanism that the backend names, or `"none"` where nothing enforces it. */
+  readonly mechanism: string;
+}
+
+/**
+ * What really held. `applied`, `peak` and `hit` are read back from what enforces the limit after it was set up; what
+ * cannot be read is absent or `"unknown"`, never copied from the request.
+ */
+export interface LimitReceipt {
+  readonly limit: Limit;
+  /** What was asked for, in `unit`. */
+  readonly requested: number;
+  /** What the enforcer says, in `unit`. Absent where it could not be read or nothing enforces the limit. */
+  readonly applied?: number;
+  readonly unit: (typeof limitUnits)[Limit];
+  readonly enforcedBy: string;
+  /** The file, call or global that `applied` was read from. */
+  readonly source?: string;
+  /** The most that was observed, in `unit`. */
+  readonly peak?: number;
+  readonly hit: "yes" | "no" | "unknown";
+  /** Set in `dev` where the request was over the maximum and was cut to it. */
+  readonly clampedFrom?: number;
+  /** What a reader must know besides, in one sentence. */
+  readonly note?: string;
+}
+
+/** What a backend read from an enforcer; the runtime adds what was requested and makes the receipt. */
+export interface LimitReading {
+  readonly limit: Limit;
+  readonly applied?: number;
+  readonly enforcedBy?: string;
+  readonly source?: string;
+  readonly peak?: number;
+  readonly hit?: "yes" | "no" | "unknown";
+  readonly note?: string;
+}
+
+/** Joins the plan with what was read back. A limit that nobody read is `unknown`. */
+export function receiptOf(planned: PlannedLimit, reading: LimitReading | undefined): LimitReceipt {
+  const { limit, value, mechanism, clampedFrom } = planned;
+  return {
+    limit,
+    requested: value,
+    ...(reading?.applied === undefined ? {} : { applied: reading.applied }),
+    unit: limitUnits[limit],
+    enforcedBy: reading?.enforcedBy ?? mechanism,
+    ...(reading?.source === undefined ? {} : { source: reading.source }),
+    ...(reading?.peak === undefined ? {} : { peak: reading.peak }),
+    hit: reading?.hit ?? (mechanism === "none" ? "no" : "unknown"),
+    ...(clampedFrom === undefined ? {} : { clampedFrom }),
+    ...(reading?.note === undefined ? {} : { note: reading.note }),
+  };
+}
