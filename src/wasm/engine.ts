@@ -1,0 +1,86 @@
+import type { Plan } from "../backend.ts";
+import { ToolRuntimeError } from "../errors.ts";
+import { sha256 } from "../internal/digest.ts";
+import { assertDigest, type Tool, type WasmAbi } from "../tool.ts";
+import type { ReadyArtifact } from "./artifact.ts";
+import { layerOf } from "./binary.ts";
+import { WeightedCache } from "./cache.ts";
+import { MemoryPool } from "./memory-pool.ts";
+import { readyWasiCommand } from "./wasi-command.ts";
+
+export interface EngineOptions {
+  /** The largest artifact, in bytes. Default 64 MiB. */
+  readonly maxArtifactBytes: number;
+  /** What compiled artifacts may take, in bytes by estimate. Default 512 MiB. */
+  readonly maxCacheBytes: number;
+  /** What memories may take that wait for the next run, in bytes. Default 64 MiB. */
+  readonly maxPoolBytes: number;
+}
+
+/** Everything that makes artifacts ready, once per tool and digest. */
+export class Engine {
+  readonly #options: EngineOptions;
+  readonly #ready: WeightedCache<ReadyArtifact>;
+  readonly #pool: MemoryPool;
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    this.#ready = new WeightedCache(options.maxCacheBytes);
+    this.#pool = new MemoryPool(options.maxPoolBytes);
+  }
+
+  peek(plan: Plan): ReadyArtifact | undefined {
+    return this.#ready.peek(plan.tool.digest);
+  }
+
+  /** @throws `ERR_ARTIFACT_INVALID`, `ERR_ARTIFACT_TOO_LARGE`, `ERR_DIGEST_MISMATCH`, `ERR_IMPORT_DENIED`. */
+  ready(plan: Plan): Promise<ReadyArtifact> {
+    const { tool } = plan;
+    return this.#ready.get(tool.digest, async () => {
+      const bytes = await this.#load(tool);
+      return this.#make(tool, bytes);
+    });
+  }
+
+  async #load(tool: Tool): Promise<Uint8Array> {
+    const { manifest, sources } = tool;
+    const { maxArtifactBytes } = this.#options;
+    if (sources.wasm === undefined)
+      throw new ToolRuntimeError(
+        "ERR_ARTIFACT_INVALID",
+        `Cannot load the WebAssembly of the tool "${manifest.name}": its bytes were not given`,
+      );
+    const bytes = sources.wasm instanceof Uint8Array ? sources.wasm : await sources.wasm();
+    if (bytes.length > maxArtifactBytes) {
+      throw new ToolRuntimeError(
+        "ERR_ARTIFACT_TOO_LARGE",
+        `Cannot load the WebAssembly of the tool "${manifest.name}": it is ${bytes.length} bytes, the most is ${maxArtifactBytes}`,
+        {
+          details: { tool: manifest.name, size: bytes.length, maxArtifactBytes },
+        },
+      );
+    }
+    assertDigest(manifest.name, manifest.artifacts.wasm?.digest, await sha256(bytes));
+    return bytes;
+  }
+
+  async #make(tool: Tool, bytes: Uint8Array): Promise<ReadyArtifact> {
+    const { name, artifacts } = tool.manifest;
+    const abi = artifacts.wasm?.abi ?? detectAbi(bytes);
+    if (abi === "wasi-p1") return readyWasiCommand(bytes, name, this.#pool);
+    throw new ToolRuntimeError(
+      "ERR_ARTIFACT_UNSUPPORTED",
+      `Cannot run the tool "${name}" on backend "wasm": nothing runs the ABI "${abi}"`,
+      { details: { abi } },
+    );
+  }
+
+  close(): void {
+    this.#ready.clear();
+  }
+}
+
+/** A component says what it is in its first bytes; a core module without word from its manifest is a WASI command. */
+function detectAbi(bytes: Uint8Array): WasmAbi {
+  return layerOf(bytes) === "component" ? "component" : "wasi-p1";
+}

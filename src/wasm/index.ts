@@ -1,0 +1,19 @@
+import type { Backend } from "../backend.ts";
+import { WasmBackend } from "./backend.ts";
+import type { EngineOptions } from "./engine.ts";
+
+export type WasmOptions = Partial<EngineOptions>;
+
+/**
+ * WebAssembly in this process: WASI preview 1 commands, each call in a fresh instance over a memory of its own.
+ *
+ * Enforces `memory`, `disk`, `output` and `processes`. It does not enforce `timeout` or `cpuTime`, so it serves profile
+ * `dev` alone.
+ */
+export function wasm(options: WasmOptions = {}): Backend {
+  return new WasmBackend({
+    maxArtifactBytes: options.maxArtifactBytes ?? 64 * 2 ** 20,
+    maxCacheBytes: options.maxCacheBytes ?? 512 * 2 ** 20,
+    maxPoolBytes: options.maxPoolBytes ?? 64 * 2 ** 20,
+  });
+}

@@ -1,0 +1,79 @@
+import { pageBytes } from "./ingest.ts";
+
+/** A memory that one run holds. */
+export interface Lease {
+  readonly memory: WebAssembly.Memory;
+  /** What the memory can grow to, in bytes, tried on the engine. */
+  readonly maxBytes: number;
+  readonly source: string;
+}
+
+interface SizeClass {
+  readonly min: number;
+  readonly max: number;
+  readonly free: WebAssembly.Memory[];
+}
+
+/** Above this, mapping a fresh memory costs less than zeroing a used one. */
+const maxPooledPages = 256;
+
+/**
+ * Memories for runs, by initial and greatest size. A memory that neither grew nor saw a trap is zeroed and used again:
+ * mapping a fresh one costs more than all the rest of a small run.
+ */
+export class MemoryPool {
+  readonly #classes = new Map<number, SizeClass>();
+  readonly #maxFreeBytes: number;
+  #freeBytes = 0;
+
+  constructor(maxFreeBytes: number) {
+    this.#maxFreeBytes = maxFreeBytes;
+  }
+
+  /** @throws RangeError where the machine has no room for another memory. */
+  take(min: number, max: number): Lease {
+    const sizeClass = this.#classOf(min, max);
+    const pooled = sizeClass.free.pop();
+    if (pooled !== undefined) this.#freeBytes -= min * pageBytes;
+    return { memory: pooled ?? createMemory(min, max), maxBytes: max * pageBytes, source: "WebAssembly.Memory.grow" };
+  }
+
+  /** Takes a memory back after a run that ended by itself; every byte of it is zeroed before anybody sees it again. */
+  give({ memory, maxBytes }: Lease): void {
+    const pages = memory.buffer.byteLength / pageBytes;
+    const sizeClass = this.#classes.get(classKey(pages, maxBytes / pageBytes));
+    if (sizeClass === undefined || pages > maxPooledPages || this.#freeBytes + pages * pageBytes > this.#maxFreeBytes) return;
+    new Uint8Array(memory.buffer).fill(0);
+    sizeClass.free.push(memory);
+    this.#freeBytes += pages * pageBytes;
+  }
+
+  #classOf(min: number, max: number): SizeClass {
+    const key = classKey(min, max);
+    const known = this.#classes.get(key);
+    if (known !== undefined) return known;
+    assertBounded(min, max);
+    const sizeClass = { min, max, free: [] };
+    this.#classes.set(key, sizeClass);
+    return sizeClass;
+  }
+}
+
+function classKey(min: number, max: number): number {
+  return min * 65_537 + max;
+}
+
+function createMemory(min: number, max: number): WebAssembly.Memory {
+  return new WebAssembly.Memory({ initial: min, maximum: max });
+}
+
+/** Tries on a memory of the same size class that the engine refuses one page more than the cap. */
+function assertBounded(min: number, max: number): void {
+  try {
+    createMemory(min, max).grow(max - min + 1);
+  } catch (error) {
+    if (error instanceof RangeError) return;
+    throw error;
+  }
+  throw new Error(`the engine grew a memory of at most ${max} pages beyond them`);
+}

@@ -1,0 +1,165 @@
+import type { Exit, RunIo } from "../backend.ts";
+import { ToolRuntimeError } from "../errors.ts";
+import type { LimitReading } from "../limits.ts";
+import type { ReadyArtifact, WasmOutcome, WasmRun } from "./artifact.ts";
+import type { Bounds } from "./binary.ts";
+import { collectOutputs } from "./outputs.ts";
+import { hostNamespace, ingestModule, pageBytes, type Import } from "./ingest.ts";
+import { requireJspi } from "./jspi.ts";
+import type { Lease, MemoryPool } from "./memory-pool.ts";
+import { trapOf } from "./traps.ts";
+import { AbiTrap, createWasi, FileSystem, ProcExit, suspendingFunctionNames, wasiFunctionNames, type Wasi } from "./wasi/index.ts";
+import { Yielder } from "./yielder.ts";
+
+export const wasiNamespace = "wasi_snapshot_preview1";
+
+const granted: ReadonlySet<string> = new Set(wasiFunctionNames);
+const suspending: ReadonlySet<string> = new Set(suspendingFunctionNames);
+
+/** Whether an import is a function of WASI preview 1. */
+export function isWasiImport({ namespace, name, kind }: Import): boolean {
+  return kind === "function" && namespace === wasiNamespace && granted.has(name);
+}
+
+/**
+ * Makes a WASI preview 1 command ready: a module that exports `_start` and `memory`.
+ *
+ * @throws `ERR_ARTIFACT_INVALID`, `ERR_IMPORT_DENIED`.
+ */
+export async function readyWasiCommand(bytes: Uint8Array, tool: string, pool: MemoryPool): Promise<ReadyArtifact> {
+  const allows = (namespace: string, name: string, kind: Import["kind"]): boolean => isWasiImport({ namespace, name, kind });
+  const ingested = ingestModule(bytes, { tool, allows, memory: "import" });
+  const module = await WebAssembly.compile(ingested.bytes);
+  const hasStart = WebAssembly.Module.exports(module).some(({ name, kind }) => name === "_start" && kind === "function");
+  if (!hasStart || ingested.memory === undefined) {
+    const missing = hasStart ? "no memory of its own" : 'no function "_start"';
+    throw new ToolRuntimeError(
+      "ERR_ARTIFACT_INVALID",
+      `Cannot take the WebAssembly module of the tool "${tool}" as a WASI command: it has ${missing}`,
+      { details: { tool } },
+    );
+  }
+  const names = [...new Set(ingested.imports.map(({ name }) => name))];
+  return new WasiCommand(tool, module, names, ingested.memory, pool, ingested.bytes.length);
+}
+
+class WasiCommand implements ReadyArtifact {
+  readonly abi = "wasi-p1";
+  readonly weight: number;
+  readonly #tool: string;
+  readonly #module: WebAssembly.Module;
+  readonly #names: readonly string[];
+  readonly #memory: Bounds;
+  readonly #pool: MemoryPool;
+
+  constructor(tool: string, module: WebAssembly.Module, names: readonly string[], memory: Bounds, pool: MemoryPool, size: number) {
+    this.#tool = tool;
+    this.#module = module;
+    this.#names = names;
+    this.#memory = memory;
+    this.#pool = pool;
+    // Machine code is several times the size of the bytes it comes from.
+    this.weight = size * 4;
+  }
+
+  async run(run: WasmRun): Promise<WasmOutcome> {
+    const { io } = run;
+    const lease = this.#lease(run.memoryBytes);
+    const fs = fillFileSystem(io, run.diskBytes);
+    const quotaBytes = fs.quota.bytesLeft;
+    const yielder = new Yielder(io.signal);
+    const wasi = createWasi({
+      args: [this.#tool],
+      env: io.env,
+      fs,
+      stdin: io.stdin,
+      stdout: (bytes) => yielder.after(io.stdout(bytes)),
+      stderr: (bytes) => yielder.after(io.stderr(bytes)),
+      sleep: (milliseconds) => yielder.sleep(milliseconds),
+    });
+    wasi.bind(lease.memory);
+    const exit = await this.#start(wasi, lease, io);
+    const readings = readLimits(lease, quotaBytes, fs.quota.bytesLeft);
+    const files = collectOutputs(fs.files("out"), io.maxOutputFiles);
+    if (exit.kind === "exited") this.#pool.give(lease);
+    return { exit, readings, files };
+  }
+
+  #lease(memoryBytes: number): Lease {
+    const { min, max } = this.#memory;
+    const cap = Math.min(Math.floor(memoryBytes / pageBytes), max ?? Number.POSITIVE_INFINITY, 65_536);
+    if (min <= cap) return this.#pool.take(min, cap);
+    const [needed, limit] = [min * pageBytes, cap * pageBytes];
+    throw new ToolRuntimeError(
+      "ERR_LIMIT_MEMORY",
+      `Cannot start the tool "${this.#tool}": it begins with ${needed} bytes of memory, its limit "memory" is ${limit}`,
+      {
+        details: { limit: "memory", value: limit, observed: needed },
+      },
+    );
+  }
+
+  /** Instantiates and runs; what the run was ended with from outside goes through. */
+  async #start(wasi: Wasi, lease: Lease, io: RunIo): Promise<Exit> {
+    const { promising, Suspending } = requireJspi();
+    const functions: Record<string, WebAssembly.ImportValue> = Object.create(null);
+    const linked = wasi.link(this.#names);
+    for (const name of this.#names) {
+      const host = linked[name];
+      if (host !== undefined) functions[name] = suspending.has(name) ? new Suspending(host) : host;
+    }
+    const imports: WebAssembly.Imports = Object.create(null);
+    imports[wasiNamespace] = functions;
+    imports[hostNamespace] = { memory: lease.memory };
+    io.started();
+    try {
+      const instance = new WebAssembly.Instance(this.#module, imports);
+      const start = instance.exports["_start"];
+      if (typeof start !== "function") throw new TypeError("the instance lost its export _start");
+      await promising(start as () => unknown)();
+    } catch (error) {
+      return exitOf(wasi.ended ?? error);
+    }
+    // A guest that catches every exception may have caught its own exit, and gone on to return.
+    return wasi.ended === undefined ? { kind: "exited", code: 0 } : exitOf(wasi.ended);
+  }
+}
+
+function exitOf(error: unknown): Exit {
+  if (error instanceof ProcExit) return { kind: "exited", code: error.code };
+  if (error instanceof AbiTrap) return { kind: "trapped", trap: "abi" };
+  const trapped = trapOf(error);
+  if (trapped !== undefined) return trapped;
+  throw error;
+}
+
+function fillFileSystem(io: RunIo, diskBytes: number): FileSystem {
+  const fs = new FileSystem({ maxBytes: diskBytes });
+  fs.preopen("/");
+  fs.mkdir("out");
+  fs.mkdir("tmp");
+  for (const { path, bytes } of io.files) fs.addFile(path, bytes);
+  return fs;
+}
+
+function readLimits(lease: Lease, quotaBytes: number, bytesLeft: number): LimitReading[] {
+  const peak = lease.memory.buffer.byteLength;
+  return [
+    // Below the cap nothing tells whether the guest was refused memory that it asked for.
+    { limit: "memory", applied: lease.maxBytes, source: lease.source, peak, hit: peak >= lease.maxBytes ? "yes" : "unknown" },
+    {
+      limit: "disk",
+      applied: quotaBytes,
+      source: "file system quota",
+      peak: quotaBytes - bytesLeft,
+      hit: bytesLeft === 0 ? "yes" : "unknown",
+    },
+    ...singleThreaded,
+  ];
+}
+
+/** No function that a module can import starts a process or a thread. */
+const singleThreaded: readonly LimitReading[] = [
+  { limit: "processes", applied: 1, source: "import allow-list", peak: 1, hit: "no" },
+  { limit: "cpu", applied: 1, source: "one thread", hit: "no" },
+];

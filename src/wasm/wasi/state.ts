@@ -1,0 +1,78 @@
+import type { Clock } from "./clock.ts";
+import { systemClock } from "./clock.ts";
+import { DescriptorTable, type Descriptor } from "./descriptors.ts";
+import type { FileSystem } from "./file-system.ts";
+import { GuestMemory } from "./guest-memory.ts";
+import { PathLookup } from "./lookup.ts";
+
+export interface WasiOptions {
+  /** `args[0]` is the program's name. Each entry ends at its first NUL. */
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** This run's files. With no preopens the guest has no files at all. */
+  readonly fs: FileSystem;
+  /** The whole input. Never changed. */
+  readonly stdin: Uint8Array;
+  /**
+   * Takes what the guest writes: at most 1 MiB at a time, always a fresh copy that the callee may keep.
+   *
+   * Where it returns a promise, so does `fd_write`, and the engine must have wrapped that with
+   * `WebAssembly.Suspending`. What it throws, or rejects with, unwinds the guest.
+   */
+  readonly stdout: (bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
+  /** As `stdout`. */
+  readonly stderr: (bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
+  /** The host's clocks unless given. */
+  readonly clock?: Clock;
+  /** Fills the target, at most 65,536 bytes long, with random bytes. `crypto.getRandomValues` unless given. */
+  readonly random?: (target: Uint8Array<ArrayBuffer>) => void;
+  /**
+   * Waits, for `poll_oneoff`. Where it is absent a poll that would have to wait answers ENOTSUP; one
+   * that has an event at once works all the same. What it rejects with unwinds the guest.
+   */
+  readonly sleep?: (milliseconds: number) => Promise<void>;
+  /**
+   * Hears of host work that grows with what the guest asked for, in the middle of a call: one unit for
+   * each 16 bytes moved and for each directory entry or subscription looked at. May throw: the throw
+   * unwinds the guest. Not called for work below one unit.
+   */
+  readonly charge?: (units: number) => void;
+  /**
+   * "enforced": a descriptor can do what its rights say, as the specification has it. "ignored": a
+   * descriptor opened for reading or writing can do all that its node can, whatever rights were asked
+   * for, as recent wasmtime has it; a preopen's own rights still bound everything below it. "enforced" unless given.
+   */
+  readonly rights?: "enforced" | "ignored";
+}
+
+/** All that one run's WASI functions share. */
+export class WasiState {
+  readonly options: WasiOptions;
+  readonly memory = new GuestMemory();
+  readonly descriptors: DescriptorTable;
+  readonly lookup: PathLookup;
+  readonly clock: Clock;
+  stdinOffset = 0;
+  /** Encoded on first use: the entries, each with its NUL. */
+  args: readonly Uint8Array[] | undefined;
+  environment: readonly Uint8Array[] | undefined;
+
+  constructor(options: WasiOptions) {
+    this.options = options;
+    this.clock = options.clock ?? systemClock;
+    this.descriptors = new DescriptorTable(options.fs);
+    this.lookup = new PathLookup(this.memory, options.fs.root);
+  }
+
+  descriptor(fd: number): Descriptor | undefined {
+    return this.descriptors.get(fd);
+  }
+
+  charge(units: number): void {
+    if (units >= 1) this.options.charge?.(Math.floor(units));
+  }
+
+  nowNs(): bigint {
+    return this.clock.realtimeNs();
+  }
+}
