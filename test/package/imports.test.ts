@@ -1,0 +1,95 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const source = fileURLToPath(new URL("../../src", import.meta.url));
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+}
+
+function sourceFiles(folder = source): string[] {
+  return readdirSync(folder, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+const statement = /(?:^|\n)\s*(?:import|export)\s[^;"']*?from\s*["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)|(?:^|\n)import\s*["']([^"']+)["']/g;
+
+/** Every import of the sources, targets inside them as paths relative to `src`. */
+function readImports(): Import[] {
+  return sourceFiles().flatMap((file) => {
+    const text = readFileSync(file, "utf8");
+    return [...text.matchAll(statement)].map((match) => {
+      const target = match[1] ?? match[2] ?? match[3] ?? "";
+      const to = target.startsWith(".") ? relative(source, join(dirname(file), target)) : target;
+      return { from: relative(source, file), to };
+    });
+  });
+}
+
+/** The part of the house that a file belongs to. */
+function partOf(path: string): string {
+  const [first = "", second = ""] = path.split("/");
+  if (!path.includes("/")) return "root";
+  if (first === "internal") return second === "node" ? "internal/node" : "internal";
+  if (first === "wasm") return second === "process" ? "wasm/process" : "wasm";
+  if (first === "backends" || first === "adapters") return `${first}/${second}`;
+  if (first === "edge") return second === "worker.ts" ? "edge/worker" : "edge";
+  return first;
+}
+
+const portable = ["root", "internal"];
+const node = [...portable, "internal/node"];
+
+/** Who may import whom, besides its own part. `cli`, `adapters/executor` and `edge/worker` put concrete parts together. */
+const rules: Readonly<Record<string, readonly string[]>> = {
+  root: portable,
+  internal: portable,
+  "internal/node": node,
+  wasm: portable,
+  "wasm/process": [...node, "wasm"],
+  "backends/unsafe": node,
+  edge: portable,
+  conformance: portable,
+  "adapters/executor": [...node, "wasm", "wasm/process", "edge", "backends/unsafe"],
+  "edge/worker": [...portable, "edge", "wasm"],
+  cli: [...node, "wasm", "wasm/process", "edge", "backends/unsafe", "adapters/executor"],
+};
+
+/** The packages that the root files may use: zod, one JSON Schema validator that needs no `eval`, one for near names. */
+const rootPackages: ReadonlySet<string> = new Set(["zod", "@cfworker/json-schema", "fastest-levenshtein"]);
+
+/** Parts that may use Node. Files with `node` in their name are Node's own entry of a portable part. */
+const nodeParts: ReadonlySet<string> = new Set(["internal/node", "wasm/process", "backends/unsafe", "adapters/executor", "cli"]);
+
+function isNodeFile(path: string): boolean {
+  return nodeParts.has(partOf(path)) || /(?:^|\/)node(?:-[a-z-]+)?(?:\.ts$|\/)/.test(path);
+}
+
+const imports = readImports();
+const inner = imports.filter(({ to }) => to.endsWith(".ts"));
+
+describe("the import rules of ARCHITECTURE.md", () => {
+  it("finds the imports that it judges", () => {
+    expect(inner.length).toBeGreaterThan(100);
+    expect(inner).toContainEqual({ from: "runtime.ts", to: "errors.ts" });
+  });
+
+  it("holds for every file", () => {
+    const broken = inner.filter(({ from, to }) => partOf(from) !== partOf(to) && rules[partOf(from)]?.includes(partOf(to)) !== true);
+    expect(broken).toEqual([]);
+  });
+
+  it("lets only Node's parts use Node", () => {
+    const broken = imports.filter(({ from, to }) => !isNodeFile(from) && (to.startsWith("node:") || (to.endsWith(".ts") && isNodeFile(to))));
+    expect(broken).toEqual([]);
+  });
+
+  it("keeps the root to few packages", () => {
+    const outer = imports.filter(({ from, to }) => portable.includes(partOf(from)) && !to.endsWith(".ts") && !to.startsWith("node:"));
+    expect(outer.filter(({ to }) => !rootPackages.has(to))).toEqual([]);
+  });
+});
