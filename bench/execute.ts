@@ -1,47 +1,76 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { createRuntime } from "../src/index.ts";
+import createPlugin from "@extism/extism";
+import { createRuntime, defineTool, type Tool } from "../src/index.ts";
 import { loadTool } from "../src/internal/node/tool-folder.ts";
 import { wasm } from "../src/wasm/index.ts";
 import { handWire } from "./floor.ts";
-import { compare, toRows, type Row } from "./measure.ts";
+import { compare, toTables, type BenchTable, type Effort, type Subject } from "./measure.ts";
 
 const encoder = new TextEncoder();
 
-function example(path: string): string {
-  return fileURLToPath(new URL(`../examples/tools/${path}`, import.meta.url));
+function file(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
 }
 
-export interface ExecuteBench {
-  readonly tool: string;
+interface Case {
+  readonly tool: Tool;
+  readonly wasm: string;
   readonly input: unknown;
+  readonly peers: readonly Subject[];
 }
 
-const inputs: readonly ExecuteBench[] = [
-  { tool: "hash", input: { algorithm: "sha256", text: "hello" } },
-  { tool: "csv-aggregate", input: { csv: "city,n\nOslo,1\nOslo,2\nRome,3\n", groupBy: ["city"], aggregates: [{ column: "n", function: "sum" }] } },
-];
+async function openCases(): Promise<Case[]> {
+  const echoInput = { text: "hello", numbers: [1, 2, 3] };
+  const echo = await defineTool(
+    {
+      name: "echo",
+      version: "1.0.0",
+      description: "Gives back its input",
+      inputSchema: { type: "object" },
+      outputSchema: { type: "object" },
+      artifacts: { wasm: {} },
+    },
+    { wasm: await readFile(file("guests/echo.wasm")) },
+  );
+  const example = (name: string): string => file(`../examples/tools/${name}`);
+  return [{ tool: echo, wasm: file("guests/echo.wasm"), input: echoInput, peers: [await extismPeer(echoInput)] }];
+}
+
+/** The same work by Extism's SDK alone: a fresh plug-in for each call, from a module that is compiled already. */
+async function extismPeer(input: unknown): Promise<Subject> {
+  const module = await WebAssembly.compile(await readFile(file("guests/echo.extism.wasm")));
+  return {
+    name: "Extism SDK, fresh plug-in",
+    run: async () => {
+      const plugin = await createPlugin(module, { useWasi: false });
+      const output = await plugin.call("echo", encoder.encode(JSON.stringify(input)));
+      const value: unknown = output?.json();
+      await plugin.close();
+      return value;
+    },
+  };
+}
 
 /** A warm `execute()` through the whole runtime, against the same module instantiated and called by hand. */
-export async function benchExecute({ rounds, calls }: { rounds: number; calls: number }): Promise<{ title: string; rows: Row[] }[]> {
-  const tables = [];
+export async function benchExecute(effort: Effort): Promise<BenchTable[]> {
+  const tables: BenchTable[] = [];
   const backend = wasm();
   await using runtime = createRuntime({ backend, security: "dev" });
-  for (const { tool: name, input } of inputs) {
-    const tool = await loadTool(example(name));
-    const module = await WebAssembly.compile(await readFile(example(`${name}/${name}.wasm`)));
-    const byHand = handWire(module, name);
-    const expected = (await runtime.execute({ tool, input })).output;
-    const actual: unknown = JSON.parse(byHand(encoder.encode(JSON.stringify(input))));
-    if (JSON.stringify(expected) !== JSON.stringify(actual)) throw new Error(`the floor of "${name}" does not do the same work`);
-    const series = await compare(
-      [
-        { name: "by hand: new Instance, call, read stdout", run: () => JSON.parse(byHand(encoder.encode(JSON.stringify(input)))) },
-        { name: "runtime.execute()", run: () => runtime.execute({ tool, input }) },
-      ],
-      { rounds, calls },
-    );
-    tables.push({ title: `execute, tool "${name}", warm`, rows: toRows(series) });
+  for (const { tool, wasm: path, input, peers } of await openCases()) {
+    const { name } = tool.manifest;
+    const byHand = handWire(await WebAssembly.compile(await readFile(path)), name);
+    const floor = (): unknown => JSON.parse(byHand(encoder.encode(JSON.stringify(input))));
+    const { output } = await runtime.execute({ tool, input });
+    for (const other of [floor(), ...(await Promise.all(peers.map(({ run }) => run())))]) {
+      if (JSON.stringify(other) !== JSON.stringify(output)) throw new Error(`a peer of "${name}" does not do the same work`);
+    }
+    const subjects = [
+      { name: "by hand: new Instance, call, read stdout", run: floor },
+      { name: "runtime.execute()", run: () => runtime.execute({ tool, input }) },
+      ...peers,
+    ];
+    tables.push(...toTables(`execute, tool "${name}" warm`, await compare(subjects, effort)));
   }
   await backend.close();
   return tables;

@@ -20,7 +20,8 @@ export function handWire(module: WebAssembly.Module, name: string): HandRun {
     };
     const eachVector = (vectors: number, count: number, take: (pointer: number, length: number) => number): number => {
       let total = 0;
-      for (let index = 0; index < count; index++) total += take(look().getUint32(vectors + 8 * index, true), look().getUint32(vectors + 8 * index + 4, true));
+      for (let index = 0; index < count; index++)
+        total += take(look().getUint32(vectors + 8 * index, true), look().getUint32(vectors + 8 * index + 4, true));
       return total;
     };
     const functions: Record<string, (...parameters: never[]) => number> = {
@@ -78,6 +79,8 @@ export function handWire(module: WebAssembly.Module, name: string): HandRun {
     if (!(exported instanceof WebAssembly.Memory) || typeof start !== "function") throw new TypeError("not a WASI command");
     memory = exported;
     start();
-    return output.length === 1 && output[0] !== undefined ? decoder.decode(output[0]) : output.map((part) => decoder.decode(part, { stream: true })).join("");
+    return output.length === 1 && output[0] !== undefined
+      ? decoder.decode(output[0])
+      : output.map((part) => decoder.decode(part, { stream: true })).join("");
   };
 }

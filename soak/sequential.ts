@@ -15,7 +15,10 @@ export interface SequentialReport {
 }
 
 /** Runs a sample tool over and over in this process and watches resident memory. */
-export async function soakSequential(executions: number, onProgress: (done: number, residentMiB: number) => void): Promise<SequentialReport> {
+export async function soakSequential(
+  executions: number,
+  onProgress: (done: number, residentMiB: number) => void,
+): Promise<SequentialReport> {
   const backend = wasm();
   const tool = await loadTool(fileURLToPath(new URL("../examples/tools/hash", import.meta.url)));
   const samples: number[] = [];

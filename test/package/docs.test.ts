@@ -23,7 +23,8 @@ describe("docs/limits.md", () => {
     const text = read("docs/limits.md");
     for (const name of securityProfiles) {
       const { timeout = 0, memory = 0, output = 0, processes = 0, disk = 0 } = profiles[name].defaults;
-      const size = (bytes: number): string => (bytes >= 2 ** 30 ? `${bytes / 2 ** 30} GiB` : bytes >= 2 ** 20 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 10} KiB`);
+      const size = (bytes: number): string =>
+        bytes >= 2 ** 30 ? `${bytes / 2 ** 30} GiB` : bytes >= 2 ** 20 ? `${bytes / 2 ** 20} MiB` : `${bytes / 2 ** 10} KiB`;
       const row = `| ${name} | ${timeout / 1000} s | ${size(memory)} | ${size(output)} | ${processes} | ${size(disk)} | ${profiles[name].graceMs / 1000} s |`;
       expect(text).toContain(row);
     }

@@ -16,7 +16,8 @@ function sourceFiles(folder = source): string[] {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
-const statement = /(?:^|\n)\s*(?:import|export)\s[^;"']*?from\s*["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)|(?:^|\n)import\s*["']([^"']+)["']/g;
+const statement =
+  /(?:^|\n)\s*(?:import|export)\s[^;"']*?from\s*["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)|(?:^|\n)import\s*["']([^"']+)["']/g;
 
 /** Every import of the sources, targets inside them as paths relative to `src`. */
 function readImports(): Import[] {
@@ -84,7 +85,9 @@ describe("the import rules of ARCHITECTURE.md", () => {
   });
 
   it("lets only Node's parts use Node", () => {
-    const broken = imports.filter(({ from, to }) => !isNodeFile(from) && (to.startsWith("node:") || (to.endsWith(".ts") && isNodeFile(to))));
+    const broken = imports.filter(
+      ({ from, to }) => !isNodeFile(from) && (to.startsWith("node:") || (to.endsWith(".ts") && isNodeFile(to))),
+    );
     expect(broken).toEqual([]);
   });
 
