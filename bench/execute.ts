@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import createPlugin from "@extism/extism";
+import { createPlugin } from "@extism/extism";
 import { createRuntime, defineTool, type Tool } from "../src/index.ts";
 import { loadTool } from "../src/internal/node/tool-folder.ts";
 import { wasm } from "../src/wasm/index.ts";
