@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { InputFile } from "../../../src/backend.ts";
+import { changeIo, wrongBackend, type WrongRuntime } from "./wrap.ts";
+
+export const wrongFilesAndEnv: readonly WrongRuntime[] = [
+  {
+    name: "leaks the host's environment",
+    base: "wasm",
+    fails: ["env-exact", "env-host-hidden"],
+    open: wrongBackend(() => (run, plan, io) => {
+      const host = Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]));
+      return run(plan, changeIo(io, { env: { ...Object.fromEntries(host), ...io.env } }));
+    }),
+  },
+  {
+    name: "keeps variables of earlier runs",
+    base: "wasm",
+    fails: ["fresh-env"],
+    open: wrongBackend(() => {
+      let kept = {};
+      return (run, plan, io) => {
+        kept = { ...kept, ...io.env };
+        return run(plan, changeIo(io, { env: kept }));
+      };
+    }),
+  },
+  {
+    name: "writes the environment's values to stderr",
+    base: "wasm",
+    fails: ["secret-not-in-result", "secret-not-in-error", "concurrent-runs"],
+    open: wrongBackend(() => async (run, plan, io) => {
+      const started = (): void => {
+        io.started();
+        for (const value of Object.values(io.env)) void io.stderr(new TextEncoder().encode(value));
+      };
+      return run(plan, changeIo(io, { started }));
+    }),
+  },
+  {
+    name: "keeps files that earlier runs have handed back",
+    base: "wasm",
+    fails: ["fresh-files"],
+    open: wrongBackend(() => {
+      const kept: InputFile[] = [];
+      return async (run, plan, io) => {
+        const report = await run(plan, changeIo(io, { files: [...io.files, ...kept] }));
+        for (const { path, bytes } of report.files) kept.push({ path: `kept/${kept.length}/${path}`, bytes });
+        return report;
+      };
+    }),
+  },
+  {
+    name: "drops the files that a tool hands back",
+    base: "wasm",
+    fails: ["files-out", "files-out-of-failure", "files-out-count", "concurrent-runs"],
+    open: wrongBackend(() => async (run, plan, io) => ({ ...(await run(plan, io)), files: [] })),
+  },
+  {
+    name: "gives runs that start together each other's files",
+    base: "wasm",
+    fails: ["concurrent-runs"],
+    open: wrongBackend(() => {
+      let latest: readonly InputFile[] = [];
+      return async (run, plan, io) => {
+        latest = io.files;
+        await sleep(5);
+        return run(plan, changeIo(io, { files: latest }));
+      };
+    }),
+  },
+];
