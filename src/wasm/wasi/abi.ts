@@ -19,7 +19,6 @@ export const Errno = {
   nametoolong: 37,
   noent: 44,
   nospc: 51,
-  nosys: 52,
   notdir: 54,
   notempty: 55,
   notsock: 57,
@@ -103,16 +102,10 @@ export const DIRECTORY_RIGHTS: number =
   Right.pathUnlinkFile |
   Right.pollFdReadwrite;
 
-export const STDIN_RIGHTS: number =
-  Right.fdRead | Right.fdFdstatSetFlags | Right.fdFilestatGet | Right.pollFdReadwrite;
+export const STDIN_RIGHTS: number = Right.fdRead | Right.fdFdstatSetFlags | Right.fdFilestatGet | Right.pollFdReadwrite;
 
 export const STDOUT_RIGHTS: number =
-  Right.fdWrite |
-  Right.fdDatasync |
-  Right.fdSync |
-  Right.fdFdstatSetFlags |
-  Right.fdFilestatGet |
-  Right.pollFdReadwrite;
+  Right.fdWrite | Right.fdDatasync | Right.fdSync | Right.fdFdstatSetFlags | Right.fdFilestatGet | Right.pollFdReadwrite;
 
 export const FileType = {
   unknown: 0,

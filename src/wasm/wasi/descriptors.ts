@@ -52,12 +52,15 @@ export class DescriptorTable {
     return this.#slots[fd >>> 0];
   }
 
-  /** The number of a new descriptor, or -1 where there are too many. */
+  get isFull(): boolean {
+    return this.#slots.length >= MAX_DESCRIPTORS && !this.#slots.includes(undefined);
+  }
+
+  /** The number of a new descriptor. The caller has made sure that there is room. */
   add(descriptor: Descriptor): number {
     const slots = this.#slots;
-    let fd = slots.indexOf(undefined);
-    if (fd < 0) fd = slots.length;
-    if (fd >= MAX_DESCRIPTORS) return -1;
+    const free = slots.indexOf(undefined);
+    const fd = free < 0 ? slots.length : free;
     slots[fd] = descriptor;
     if (typeof descriptor.node === "object") descriptor.node.opens++;
     return fd;

@@ -1,14 +1,8 @@
-import {
-  Errno,
-  FdFlag,
-  FileType,
-  Right,
-  TimeFlag,
-  Whence,
-} from "./abi.ts";
+import { Errno, FdFlag, FileType, Right, TimeFlag, Whence } from "./abi.ts";
 import type { Descriptor } from "./descriptors.ts";
 import { FIRST_SEQUENCE, FileNode, type DirectoryNode, type Node } from "./nodes.ts";
 import type { WasiState } from "./state.ts";
+import { encodeUtf8 } from "./text.ts";
 
 const DIRENT_BYTES = 24;
 const RIGHTS_MASK = 0x3fff_ffffn;
@@ -101,17 +95,16 @@ export function fdFilestatGet(state: WasiState, fd: number, result: number): num
 export function fdFilestatSetSize(state: WasiState, fd: number, size: bigint): number {
   state.memory.refresh();
   const file = fileWith(state, fd, Right.fdFilestatSetSize);
-  if (typeof file === "number") return file === Errno.spipe ? Errno.inval : file;
+  if (file === Errno.spipe) return Errno.inval;
+  // As POSIX has it for a file that is not open for writing.
+  if (file === Errno.notcapable && state.options.rights === "ignored") return Errno.inval;
+  if (typeof file === "number") return file;
   if (size < 0n) return Errno.inval;
   if (size > BigInt(Number.MAX_SAFE_INTEGER)) return Errno.fbig;
   return resize(state, file, Number(size));
 }
 
-export function fdFilestatSetTimes(
-  state: WasiState,
-  fd: number,
-  times: { access: bigint; modify: bigint; flags: number },
-): number {
+export function fdFilestatSetTimes(state: WasiState, fd: number, times: { access: bigint; modify: bigint; flags: number }): number {
   state.memory.refresh();
   const descriptor = state.descriptors.get(fd);
   if (descriptor === undefined) return Errno.badf;
@@ -126,7 +119,7 @@ export function fdPrestatGet(state: WasiState, fd: number, result: number): numb
   if (name === undefined) return Errno.badf;
   memory.check(result, 8);
   memory.view.setUint32(result, 0, true);
-  memory.view.setUint32(result + 4, new TextEncoder().encode(name).length, true);
+  memory.view.setUint32(result + 4, encodeUtf8(name).length, true);
   return Errno.success;
 }
 
@@ -134,7 +127,7 @@ export function fdPrestatDirName(state: WasiState, fd: number, buffer: { pointer
   state.memory.refresh();
   const name = state.descriptors.get(fd)?.preopenName;
   if (name === undefined) return Errno.badf;
-  const bytes = new TextEncoder().encode(name);
+  const bytes = encodeUtf8(name);
   if (buffer.length < bytes.length) return Errno.nametoolong;
   state.memory.copyIn(buffer.pointer, bytes);
   return Errno.success;
@@ -157,8 +150,7 @@ export function fdReaddir(
   const writer = new DirentWriter(state, buffer.pointer, buffer.length);
   const cookie = BigInt.asUintN(64, buffer.cookie);
   const start = cookie > BigInt(node.nextSequence) ? node.nextSequence : Number(cookie);
-  const isFull =
-    (start <= 0 && !writer.add(".", node, 1)) || (start <= 1 && !writer.add("..", node.parent ?? node, FIRST_SEQUENCE));
+  const isFull = (start <= 0 && !writer.add(".", node, 1)) || (start <= 1 && !writer.add("..", node.parent ?? node, FIRST_SEQUENCE));
   let seen = 0;
   if (!isFull) {
     for (const [name, entry] of node.entries) {
@@ -221,11 +213,7 @@ export function writeFilestat(state: WasiState, node: Node, result: number): voi
   view.setBigUint64(result + 56, node.changeNs, true);
 }
 
-export function setTimes(
-  state: WasiState,
-  node: Node,
-  times: { access: bigint; modify: bigint; flags: number },
-): number {
+export function setTimes(state: WasiState, node: Node, times: { access: bigint; modify: bigint; flags: number }): number {
   const { flags } = times;
   const isAmbiguous =
     (flags & (TimeFlag.atim | TimeFlag.atimNow)) === (TimeFlag.atim | TimeFlag.atimNow) ||
@@ -256,7 +244,7 @@ class DirentWriter {
 
   /** False where the buffer is full. */
   add(name: string, node: Node, nextCookie: number): boolean {
-    const bytes = new TextEncoder().encode(name);
+    const bytes = encodeUtf8(name);
     const entry = new Uint8Array(DIRENT_BYTES + bytes.length);
     const view = new DataView(entry.buffer);
     view.setBigUint64(0, BigInt(nextCookie), true);

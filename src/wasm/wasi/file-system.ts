@@ -1,13 +1,6 @@
 import { DIRECTORY_RIGHTS, Errno, FILE_RIGHTS, MAX_NAME_BYTES, MAX_PATH_BYTES } from "./abi.ts";
-import {
-  FileNode,
-  createDirectory,
-  createSymlink,
-  type DirectoryEntry,
-  type DirectoryNode,
-  type Node,
-  type Quota,
-} from "./nodes.ts";
+import { FileNode, createDirectory, createSymlink, type DirectoryEntry, type DirectoryNode, type Node, type Quota } from "./nodes.ts";
+import { isNameTooLong } from "./text.ts";
 
 /** Directories may be nested this deep, so that no walk and no path grows without bound. */
 const MAX_DEPTH = 64;
@@ -141,9 +134,7 @@ export class FileSystem {
   *files(path = ""): Generator<CollectedFile, void, void> {
     const start = this.#find(path);
     if (start === undefined || start.kind !== "directory") return;
-    const pending: [prefix: string, entries: IterableIterator<[string, DirectoryEntry]>][] = [
-      ["", start.entries.entries()],
-    ];
+    const pending: [prefix: string, entries: IterableIterator<[string, DirectoryEntry]>][] = [["", start.entries.entries()]];
     for (let level = pending.at(-1); level !== undefined; level = pending.at(-1)) {
       const [prefix, entries] = level;
       const next = entries.next();
@@ -175,11 +166,7 @@ export class FileSystem {
     return Errno.success;
   }
 
-  createSymlink(
-    directory: DirectoryNode,
-    name: string,
-    link: { target: string; targetBytes: number; timeNs: bigint },
-  ): number {
+  createSymlink(directory: DirectoryNode, name: string, link: { target: string; targetBytes: number; timeNs: bigint }): number {
     const refusal = this.#refuseName(directory);
     if (refusal !== Errno.success) return refusal;
     if (link.targetBytes > this.quota.bytesLeft) return Errno.nospc;
@@ -224,7 +211,7 @@ export class FileSystem {
     if (replaced?.node === entry.node) return Errno.success;
     if (from.directory.readOnly || to.directory.readOnly || entry.node.readOnly) return Errno.perm;
     if (to.directory.links === 0) return Errno.noent;
-    if (entry.node.kind === "directory") {
+    if (entry.node.kind === "directory" && from.directory !== to.directory) {
       for (let above: DirectoryNode | undefined = to.directory; above !== undefined; above = above.parent) {
         if (above === entry.node) return Errno.inval;
       }
@@ -322,7 +309,7 @@ function splitHostPath(path: string): string[] {
   }
   for (const name of names) {
     if (name === "..") throw invalidPath(path, `".." is not accepted`);
-    if (name.length * 3 > MAX_NAME_BYTES && new TextEncoder().encode(name).length > MAX_NAME_BYTES) {
+    if (isNameTooLong(name)) {
       throw invalidPath(path, `a name is longer than ${MAX_NAME_BYTES} bytes`);
     }
   }

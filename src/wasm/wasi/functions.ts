@@ -22,22 +22,19 @@ export const functions = {
   environ_get: (s: WasiState) => (pointers: number, buffer: number) => process.environGet(s, pointers, buffer),
   environ_sizes_get: (s: WasiState) => (count: number, size: number) => process.environSizesGet(s, count, size),
   clock_res_get: (s: WasiState) => (id: number, result: number) => process.clockResGet(s, id, result),
-  clock_time_get: (s: WasiState) => (id: number, _precision: bigint, result: number) =>
-    process.clockTimeGet(s, id, result),
+  clock_time_get: (s: WasiState) => (id: number, _precision: bigint, result: number) => process.clockTimeGet(s, id, result),
   random_get: (s: WasiState) => (pointer: number, length: number) => process.randomGet(s, pointer, length),
   proc_exit: (s: WasiState) => (code: number) => process.procExit(s, code),
   proc_raise: (s: WasiState) => (signal: number) => process.procRaise(s, signal),
   sched_yield: (s: WasiState) => () => process.schedYield(s),
 
-  fd_advise: (s: WasiState) => (n: number, offset: bigint, length: bigint, advice: number) =>
-    fd.fdAdvise(s, n, { offset, length, advice }),
+  fd_advise: (s: WasiState) => (n: number, offset: bigint, length: bigint, advice: number) => fd.fdAdvise(s, n, { offset, length, advice }),
   fd_allocate: (s: WasiState) => (n: number, offset: bigint, length: bigint) => fd.fdAllocate(s, n, { offset, length }),
   fd_close: (s: WasiState) => (n: number) => fd.fdClose(s, n),
   fd_datasync: (s: WasiState) => (n: number) => fd.fdSync(s, n, Right.fdDatasync),
   fd_fdstat_get: (s: WasiState) => (n: number, result: number) => fd.fdFdstatGet(s, n, result >>> 0),
   fd_fdstat_set_flags: (s: WasiState) => (n: number, flags: number) => fd.fdFdstatSetFlags(s, n, flags),
-  fd_fdstat_set_rights: (s: WasiState) => (n: number, base: bigint, inheriting: bigint) =>
-    fd.fdFdstatSetRights(s, n, { base, inheriting }),
+  fd_fdstat_set_rights: (s: WasiState) => (n: number, base: bigint, inheriting: bigint) => fd.fdFdstatSetRights(s, n, { base, inheriting }),
   fd_filestat_get: (s: WasiState) => (n: number, result: number) => fd.fdFilestatGet(s, n, result >>> 0),
   fd_filestat_set_size: (s: WasiState) => (n: number, size: bigint) => fd.fdFilestatSetSize(s, n, size),
   fd_filestat_set_times: (s: WasiState) => (n: number, access: bigint, modify: bigint, flags: number) =>
@@ -66,12 +63,10 @@ export const functions = {
   path_filestat_get: (s: WasiState) => (n: number, flags: number, pointer: number, length: number, result: number) =>
     path.pathFilestatGet(s, at(n, pointer, length), flags, result >>> 0),
   path_filestat_set_times:
-    (s: WasiState) =>
-    (n: number, lookup: number, pointer: number, length: number, access: bigint, modify: bigint, flags: number) =>
+    (s: WasiState) => (n: number, lookup: number, pointer: number, length: number, access: bigint, modify: bigint, flags: number) =>
       path.pathFilestatSetTimes(s, at(n, pointer, length), { lookup, access, modify, flags }),
   path_link:
-    (s: WasiState) =>
-    (n: number, flags: number, pointer: number, length: number, toN: number, toPointer: number, toLength: number) =>
+    (s: WasiState) => (n: number, flags: number, pointer: number, length: number, toN: number, toPointer: number, toLength: number) =>
       path.pathLink(s, at(n, pointer, length), flags, at(toN, toPointer, toLength)),
   path_open:
     (s: WasiState) =>
@@ -87,36 +82,27 @@ export const functions = {
       result: number,
     ) =>
       pathOpen(s, at(n, pointer, length), { lookup, openFlags, base, inheriting, fdFlags, result: result >>> 0 }),
-  path_readlink:
-    (s: WasiState) =>
-    (n: number, pointer: number, length: number, buffer: number, bufferLength: number, result: number) =>
-      path.pathReadlink(s, at(n, pointer, length), {
-        pointer: buffer >>> 0,
-        length: bufferLength >>> 0,
-        result: result >>> 0,
-      }),
+  path_readlink: (s: WasiState) => (n: number, pointer: number, length: number, buffer: number, bufferLength: number, result: number) =>
+    path.pathReadlink(s, at(n, pointer, length), {
+      pointer: buffer >>> 0,
+      length: bufferLength >>> 0,
+      result: result >>> 0,
+    }),
   path_remove_directory: (s: WasiState) => (n: number, pointer: number, length: number) =>
     path.pathRemoveDirectory(s, at(n, pointer, length)),
-  path_rename:
-    (s: WasiState) =>
-    (n: number, pointer: number, length: number, toN: number, toPointer: number, toLength: number) =>
-      path.pathRename(s, at(n, pointer, length), at(toN, toPointer, toLength)),
-  path_symlink:
-    (s: WasiState) => (target: number, targetLength: number, n: number, pointer: number, length: number) =>
-      path.pathSymlink(s, { pointer: target >>> 0, length: targetLength >>> 0 }, at(n, pointer, length)),
-  path_unlink_file: (s: WasiState) => (n: number, pointer: number, length: number) =>
-    path.pathUnlinkFile(s, at(n, pointer, length)),
+  path_rename: (s: WasiState) => (n: number, pointer: number, length: number, toN: number, toPointer: number, toLength: number) =>
+    path.pathRename(s, at(n, pointer, length), at(toN, toPointer, toLength)),
+  path_symlink: (s: WasiState) => (target: number, targetLength: number, n: number, pointer: number, length: number) =>
+    path.pathSymlink(s, { pointer: target >>> 0, length: targetLength >>> 0 }, at(n, pointer, length)),
+  path_unlink_file: (s: WasiState) => (n: number, pointer: number, length: number) => path.pathUnlinkFile(s, at(n, pointer, length)),
 
   poll_oneoff: (s: WasiState) => (subscriptions: number, events: number, count: number, result: number) =>
     pollOneoff(s, subscriptions >>> 0, { events: events >>> 0, count: count >>> 0, result: result >>> 0 }),
 
   sock_accept: (s: WasiState) => (n: number, _flags: number, _result: number) => refuseSocket(s, n),
-  sock_recv:
-    (s: WasiState) =>
-    (n: number, _iovecs: number, _count: number, _flags: number, _result: number, _resultFlags: number) =>
-      refuseSocket(s, n),
-  sock_send: (s: WasiState) => (n: number, _iovecs: number, _count: number, _flags: number, _result: number) =>
+  sock_recv: (s: WasiState) => (n: number, _iovecs: number, _count: number, _flags: number, _result: number, _resultFlags: number) =>
     refuseSocket(s, n),
+  sock_send: (s: WasiState) => (n: number, _iovecs: number, _count: number, _flags: number, _result: number) => refuseSocket(s, n),
   sock_shutdown: (s: WasiState) => (n: number, _how: number) => refuseSocket(s, n),
 };
 

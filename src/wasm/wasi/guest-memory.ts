@@ -1,4 +1,4 @@
-import { AbiTrap, type ProcExit } from "./signals.ts";
+import { AbiTrap } from "./signals.ts";
 
 // Zero bytes long, so there is nothing in them that could be shared or changed.
 const NO_BUFFER = new ArrayBuffer(0);
@@ -25,31 +25,31 @@ export class GuestMemory {
   readonly iovecs: number[] = [];
   #memory: WebAssembly.Memory | undefined;
   #buffer: ArrayBuffer = NO_BUFFER;
-  #ended: ProcExit | AbiTrap | undefined;
+  #ended: { readonly reason: unknown } | undefined;
 
   bind(memory: WebAssembly.Memory): void {
     this.#memory = memory;
   }
 
-  /** Why the guest was ended, if it was. */
-  get ended(): ProcExit | AbiTrap | undefined {
-    return this.#ended;
+  /** What the guest was ended with, if it was. */
+  get ended(): unknown {
+    return this.#ended?.reason;
   }
 
   /**
-   * Ends the guest: from here on every call throws the same, because a guest can catch a throw and go on
-   * (threat: `catch_all` around `proc_exit` or a trap).
+   * Ends the guest: throws, and from here on every call throws the same, because a guest can catch a throw
+   * and go on (threat: `catch_all` around `proc_exit`, a trap or a limit).
    */
-  end(reason: ProcExit | AbiTrap): never {
-    this.#ended ??= reason;
+  end(reason: unknown): never {
+    this.#ended ??= { reason };
     this.#memory = undefined;
-    throw this.#ended;
+    throw this.#ended.reason;
   }
 
   /** Must be called before the first access of each WASI call; growth replaces the buffer. */
   refresh(): void {
     const memory = this.#memory;
-    if (memory === undefined) this.end(new AbiTrap("Cannot call WASI: no memory is bound"));
+    if (memory === undefined) this.end(this.ended ?? new AbiTrap("Cannot call WASI: no memory is bound"));
     const buffer = memory.buffer;
     if (buffer !== this.#buffer) {
       this.#buffer = buffer;
@@ -58,9 +58,9 @@ export class GuestMemory {
     }
   }
 
-  /** Throws unless `length` bytes at `pointer` lie inside the memory. */
+  /** Throws unless `length` bytes at `pointer` lie inside the memory. No bytes lie everywhere. */
   check(pointer: number, length: number): void {
-    if (pointer + length > this.bytes.length) {
+    if (pointer + length > this.bytes.length && length > 0) {
       const message = `Cannot access ${length} bytes at address ${pointer}: the memory has ${this.bytes.length} bytes`;
       this.end(new AbiTrap(message));
     }

@@ -1,5 +1,4 @@
 import { functions } from "./functions.ts";
-import type { AbiTrap, ProcExit } from "./signals.ts";
 import { WasiState, type WasiOptions } from "./state.ts";
 
 export { Right } from "./abi.ts";
@@ -39,10 +38,11 @@ export interface Wasi {
   /** Gives the guest's memory. Called after instantiation, before the guest's first call. */
   bind(memory: WebAssembly.Memory): void;
   /**
-   * Why the guest ended itself, if it did: also where it caught the throw and went on, so to be looked at
-   * after every run. Every later call throws the same once more.
+   * What the guest was ended with, if it was: a {@link ProcExit}, an {@link AbiTrap}, or what a callback
+   * threw. Also where the guest caught the throw and went on, so to be looked at after every run. Every
+   * later call throws the same once more.
    */
-  readonly ended: ProcExit | AbiTrap | undefined;
+  readonly ended: unknown;
 }
 
 /**
@@ -50,7 +50,7 @@ export interface Wasi {
  * files and streams of the options, clocks and random bytes, and nothing else: no host file, no socket.
  *
  * A pointer outside the guest's memory throws {@link AbiTrap}, `proc_exit` throws {@link ProcExit}; what a
- * callback throws goes through. All else is an errno.
+ * callback throws goes through. Each of them ends the guest for good. All else is an errno.
  */
 export function createWasi(options: WasiOptions): Wasi {
   return new WasiRun(options);
@@ -73,7 +73,7 @@ class WasiRun implements Wasi {
     return this.#imports;
   }
 
-  get ended(): ProcExit | AbiTrap | undefined {
+  get ended(): unknown {
     return this.#state.memory.ended;
   }
 

@@ -5,6 +5,8 @@ import type { WasiState } from "./state.ts";
 /** What a stream's callback gets at most in one piece, so that a huge write is not copied as a whole. */
 const STREAM_PIECE_BYTES = 1024 * 1024;
 
+type StreamCallback = WasiState["options"]["stdout"];
+
 interface Transfer {
   readonly iovecs: number;
   readonly count: number;
@@ -24,8 +26,7 @@ export function fdRead(state: WasiState, fd: number, transfer: Transfer): number
   }
   if (node !== "stdin") return Errno.badf;
   memory.check(transfer.result, 4);
-  const total = memory.readIovecs(transfer.iovecs, transfer.count);
-  state.charge(total / 16);
+  memory.readIovecs(transfer.iovecs, transfer.count);
   const { iovecs } = memory;
   const { stdin } = state.options;
   const start = state.stdinOffset;
@@ -38,6 +39,7 @@ export function fdRead(state: WasiState, fd: number, transfer: Transfer): number
   }
   state.stdinOffset = offset;
   memory.setU32(transfer.result, offset - start);
+  state.charge((offset - start) / 16);
   return Errno.success;
 }
 
@@ -74,7 +76,7 @@ export function fdWrite(state: WasiState, fd: number, transfer: Transfer): numbe
   const write = node === "stdout" ? state.options.stdout : state.options.stderr;
   if (total > STREAM_PIECE_BYTES) return writePieces(state, write, { iovecs: [...memory.iovecs], index: 0 });
   if (total === 0) return Errno.success;
-  const pending = write(gather(state, total));
+  const pending = deliver(state, write, gather(state, total));
   return pending === undefined ? Errno.success : pending.then(succeed);
 }
 
@@ -86,8 +88,9 @@ export function fdPwrite(state: WasiState, fd: number, transfer: Transfer & { of
   if ((descriptor.rights & Right.fdWrite) === 0 || !(descriptor.node instanceof FileNode)) return Errno.badf;
   if ((descriptor.rights & Right.fdSeek) === 0) return Errno.notcapable;
   if (transfer.offset < 0n) return Errno.inval;
-  // POSIX, unlike Linux: the offset counts although the file is open for appending.
-  const written = writeFile(state, descriptor.node, { ...transfer, offset: Number(transfer.offset) });
+  // Linux, unlike POSIX: a file that is open for appending is appended to whatever the offset.
+  const offset = (descriptor.flags & FdFlag.append) === 0 ? Number(transfer.offset) : descriptor.node.size;
+  const written = writeFile(state, descriptor.node, { ...transfer, offset });
   return written < 0 ? -written : Errno.success;
 }
 
@@ -95,8 +98,7 @@ export function fdPwrite(state: WasiState, fd: number, transfer: Transfer & { of
 function readFile(state: WasiState, file: FileNode, transfer: Transfer & { offset: number }): number {
   const { memory } = state;
   memory.check(transfer.result, 4);
-  const total = memory.readIovecs(transfer.iovecs, transfer.count);
-  state.charge(total / 16);
+  memory.readIovecs(transfer.iovecs, transfer.count);
   const { iovecs } = memory;
   let read = 0;
   for (let index = 0; index < iovecs.length; index += 2) {
@@ -107,6 +109,7 @@ function readFile(state: WasiState, file: FileNode, transfer: Transfer & { offse
     if (count < length) break;
   }
   memory.setU32(transfer.result, read);
+  state.charge(read / 16);
   return read;
 }
 
@@ -150,10 +153,20 @@ function gather(state: WasiState, total: number): Uint8Array<ArrayBuffer> {
   return copy;
 }
 
+/** What the callback throws, or rejects with, ends the guest. */
+function deliver(state: WasiState, write: StreamCallback, bytes: Uint8Array<ArrayBuffer>): Promise<void> | undefined {
+  try {
+    const pending = write(bytes);
+    return pending === undefined ? undefined : pending.catch((error: unknown) => state.memory.end(error));
+  } catch (error) {
+    return state.memory.end(error);
+  }
+}
+
 /** Hands over a large write in pieces, one after the other; goes on in the background where one must wait. */
 function writePieces(
   state: WasiState,
-  write: (bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>,
+  write: StreamCallback,
   rest: { readonly iovecs: readonly number[]; index: number },
 ): number | Promise<number> {
   for (; rest.index < rest.iovecs.length; rest.index += 2) {
@@ -162,7 +175,7 @@ function writePieces(
     for (let at = start; at < end; at += STREAM_PIECE_BYTES) {
       state.memory.refresh();
       const length = Math.min(STREAM_PIECE_BYTES, end - at);
-      const pending = write(state.memory.copyOut(at, length));
+      const pending = deliver(state, write, state.memory.copyOut(at, length));
       if (pending === undefined) continue;
       const tail = at + length < end ? [at + length, end - at - length] : [];
       const iovecs = [...tail, ...rest.iovecs.slice(rest.index + 2)];

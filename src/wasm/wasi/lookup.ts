@@ -1,6 +1,10 @@
-import { Errno, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_SYMLINKS } from "./abi.ts";
+import { Errno, MAX_PATH_BYTES, MAX_SYMLINKS } from "./abi.ts";
 import type { GuestMemory } from "./guest-memory.ts";
 import type { DirectoryNode, Node } from "./nodes.ts";
+import { isNameTooLong } from "./text.ts";
+
+/** Bytes. */
+const SHORT_PATH = 64;
 
 /** When a symbolic link at the end of a path is followed. */
 export const Follow = {
@@ -26,6 +30,8 @@ export class PathLookup {
   name = "";
   /** What is there. */
   node: Node | undefined;
+  /** Components that the last walk looked at, those of links that it followed included. */
+  steps = 0;
   /** Whether the path ended in a slash, so that only a directory will do. */
   mustBeDirectory = false;
   /** The path that {@link PathLookup.readPath} has read. */
@@ -38,29 +44,15 @@ export class PathLookup {
     this.directory = root;
   }
 
-  /** Reads a path from guest memory once into `path`; returns an errno. */
+  /** Reads a path from guest memory, each byte once, into `path`; returns an errno. */
   readPath(pointer: number, length: number): number {
     this.#memory.check(pointer, length);
     if (length > MAX_PATH_BYTES) return Errno.nametoolong;
-    const bytes = this.#memory.copyOut(pointer, length);
-    let isAscii = true;
-    for (let index = 0; index < length; index++) {
-      const byte = bytes[index];
-      if (byte === 0) return Errno.inval;
-      if (byte === undefined || byte > 0x7f) isAscii = false;
-    }
-    if (isAscii) {
-      this.path = String.fromCharCode.apply(null, [...bytes]);
-      return Errno.success;
-    }
-    // Without ignoreBOM two different names would decode to one.
-    this.#decoder ??= new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-    try {
-      this.path = this.#decoder.decode(bytes);
-      return Errno.success;
-    } catch {
-      return Errno.ilseq;
-    }
+    const path = (length <= SHORT_PATH ? this.#readAscii(pointer, length) : undefined) ?? this.#decode(pointer, length);
+    if (path === undefined) return Errno.ilseq;
+    if (path.includes("\0")) return Errno.inval;
+    this.path = path;
+    return Errno.success;
   }
 
   /** Walks `path` from `start`. Returns an errno; a last name that does not exist is not an error here. */
@@ -70,6 +62,7 @@ export class PathLookup {
     if (path.startsWith("/")) return Errno.perm;
     // The names still to walk, the next one last.
     const pending = splitReversed(path);
+    this.steps = pending.length;
     const above: DirectoryNode[] = [];
     let current = start;
     let links = 0;
@@ -88,7 +81,7 @@ export class PathLookup {
         this.node = current;
         return Errno.success;
       }
-      if (isTooLong(name)) return Errno.nametoolong;
+      if (isNameTooLong(name)) return Errno.nametoolong;
       const node = current.entries.get(name)?.node;
       const isLast = pending.length === 0;
       if (node?.kind === "symlink" && (!isLast || this.#follows(follow))) {
@@ -96,7 +89,9 @@ export class PathLookup {
         const { target } = node;
         if (target.startsWith("/")) return Errno.perm;
         if (isLast && target.endsWith("/")) this.mustBeDirectory = true;
-        for (const part of splitReversed(target)) pending.push(part);
+        const parts = splitReversed(target);
+        this.steps += parts.length;
+        for (const part of parts) pending.push(part);
         continue;
       }
       if (isLast) {
@@ -112,6 +107,29 @@ export class PathLookup {
     }
   }
 
+  /** Undefined where the path is not ASCII. For short ones faster than the host's decoder. */
+  #readAscii(pointer: number, length: number): string | undefined {
+    const { bytes } = this.#memory;
+    let path = "";
+    for (let index = pointer; index < pointer + length; index++) {
+      const byte = bytes[index] ?? 0;
+      if (byte > 0x7f) return undefined;
+      path += String.fromCharCode(byte);
+    }
+    return path;
+  }
+
+  /** Undefined where the path is not UTF-8. */
+  #decode(pointer: number, length: number): string | undefined {
+    // Without ignoreBOM two different names would decode to one.
+    this.#decoder ??= new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+    try {
+      return this.#decoder.decode(this.#memory.copyOut(pointer, length));
+    } catch {
+      return undefined;
+    }
+  }
+
   #follows(follow: Follow): boolean {
     return follow === Follow.always || (follow === Follow.beforeSlash && this.mustBeDirectory);
   }
@@ -122,9 +140,5 @@ function splitReversed(path: string): string[] {
   return path
     .split("/")
     .filter((name) => name !== "")
-    .reverse();
-}
-
-function isTooLong(name: string): boolean {
-  return name.length * 3 > MAX_NAME_BYTES && new TextEncoder().encode(name).length > MAX_NAME_BYTES;
+    .toReversed();
 }

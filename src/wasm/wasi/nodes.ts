@@ -57,8 +57,8 @@ const MIN_CAPACITY = 256;
  * so growth alone allocates nothing. `data` that is not owned belongs to the caller of the run and is
  * copied before the first write.
  *
- * What counts against the quota is the larger of size and owned allocation, so neither a sparse file
- * nor a shrunk one lets the guest hold more of the host's memory than it was given.
+ * Against the quota counts the size, sparse parts included. What is allocated is at most twice the size
+ * (and a small constant), also after the file shrank, so the host holds at most twice the quota.
  */
 export class FileNode implements NodeBase {
   readonly kind = "file";
@@ -102,7 +102,8 @@ export class FileNode implements NodeBase {
   }
 
   /**
-   * Makes room so that up to `length` bytes can be written at `offset`.
+   * Makes room for up to `length` bytes at `offset` and extends the file over it; the caller writes the
+   * bytes at once with {@link FileNode.write}.
    *
    * @returns how many bytes fit; 0 where the quota is used up
    */
@@ -111,7 +112,9 @@ export class FileNode implements NodeBase {
     const copied = this.#owned ? 0 : this.size;
     if (offset >= limit || copied > limit) return 0;
     const count = length < limit - offset ? length : limit - offset;
-    if (!this.#grow(Math.max(offset + count, copied), limit)) return 0;
+    const end = offset + count;
+    if (!this.#grow(Math.max(end, copied), limit)) return 0;
+    if (end > this.size) this.size = end;
     this.#settle(quota);
     return count;
   }
@@ -119,15 +122,13 @@ export class FileNode implements NodeBase {
   /** Writes into room that {@link FileNode.reserve} has made. */
   write(offset: number, source: Uint8Array, from: number, length: number): void {
     this.#data.set(source.subarray(from, from + length), offset);
-    if (offset + length > this.size) this.size = offset + length;
   }
 
   /** Sets the size; growth allocates nothing. Returns an errno. */
   resize(size: number, quota: Quota): number {
     const kept = Math.min(size, this.#data.length);
     if (size > this.size) {
-      const charge = Math.max(size, this.#owned ? this.#data.length : 0);
-      if (charge - this.#charged > quota.bytesLeft) return Errno.nospc;
+      if (size - this.#charged > quota.bytesLeft) return Errno.nospc;
     } else if (this.#owned && (this.#data.length > 2 * size + MIN_CAPACITY || size === 0)) {
       this.#data = size === 0 ? EMPTY : this.#data.slice(0, kept);
     } else if (this.#owned) {
@@ -179,8 +180,7 @@ export class FileNode implements NodeBase {
 
   #settle(quota: Quota): void {
     // A file of the caller's that the guest only shortened holds nothing of the guest's.
-    const stored = this.#data.length;
-    const charge = this.#owned ? Math.max(this.size, stored) : this.size > stored ? this.size : 0;
+    const charge = this.#owned || this.size > this.#data.length ? this.size : 0;
     quota.bytesLeft -= charge - this.#charged;
     this.#charged = charge;
   }
@@ -203,10 +203,7 @@ export function createDirectory(inode: number, options: { readOnly: boolean; tim
   };
 }
 
-export function createSymlink(
-  inode: number,
-  options: { target: string; targetBytes: number; timeNs: bigint },
-): SymlinkNode {
+export function createSymlink(inode: number, options: { target: string; targetBytes: number; timeNs: bigint }): SymlinkNode {
   const { target, targetBytes, timeNs } = options;
   return {
     kind: "symlink",

@@ -3,6 +3,7 @@ import { isDirectory, setTimes, writeFilestat } from "./fd-calls.ts";
 import { Follow } from "./lookup.ts";
 import type { Node } from "./nodes.ts";
 import type { WasiState } from "./state.ts";
+import { encodeUtf8 } from "./text.ts";
 
 /** A path as the guest passes it: a descriptor and a string in its memory. */
 export interface GuestPath {
@@ -21,7 +22,9 @@ export function locate(state: WasiState, path: GuestPath, need: { right: number;
   const errno = state.lookup.readPath(path.pointer, path.length);
   if (errno !== Errno.success) return errno;
   if ((descriptor.rights & need.right) !== need.right) return Errno.notcapable;
-  return state.lookup.resolve(node, need.follow);
+  const found = state.lookup.resolve(node, need.follow);
+  state.charge(state.lookup.steps);
+  return found;
 }
 
 /** As {@link locate}, and something must be there that fits a slash at the end of the path. */
@@ -71,16 +74,12 @@ export function pathLink(state: WasiState, from: GuestPath, flags: number, to: G
   return state.options.fs.link(directory, name, { node: linked, timeNs: state.nowNs() });
 }
 
-export function pathReadlink(
-  state: WasiState,
-  path: GuestPath,
-  buffer: { pointer: number; length: number; result: number },
-): number {
+export function pathReadlink(state: WasiState, path: GuestPath, buffer: { pointer: number; length: number; result: number }): number {
   const node = locateExisting(state, path, { right: Right.pathReadlink, follow: Follow.beforeSlash });
   if (typeof node === "number") return node;
   if (node.kind !== "symlink") return Errno.inval;
   const { memory } = state;
-  const target = new TextEncoder().encode(node.target);
+  const target = encodeUtf8(node.target);
   const part = target.length <= buffer.length ? target : target.subarray(0, buffer.length);
   memory.check(buffer.result, 4);
   memory.copyIn(buffer.pointer, part);
@@ -147,4 +146,3 @@ export function pathUnlinkFile(state: WasiState, path: GuestPath): number {
 export function followOf(flags: number): Follow {
   return (flags & LOOKUP_SYMLINK_FOLLOW) === 0 ? Follow.beforeSlash : Follow.always;
 }
-

@@ -66,17 +66,17 @@ async function waitForClocks(
   const events: Event[] = [];
   // Timers may fire a little early, and only so much time fits into one.
   for (let { waitMs } = wait; events.length === 0; waitMs = addDueClocks(state, clocks, events)) {
-    await wait.sleep(waitMs);
+    try {
+      await wait.sleep(waitMs);
+    } catch (error) {
+      state.memory.end(error);
+    }
   }
   state.memory.refresh();
   return writeEvents(state, events, wait.call);
 }
 
-function readSubscription(
-  state: WasiState,
-  at: number,
-  found: { events: Event[]; clocks: ClockSubscription[] },
-): number {
+function readSubscription(state: WasiState, at: number, found: { events: Event[]; clocks: ClockSubscription[] }): number {
   const { view } = state.memory;
   const userdata = view.getBigUint64(at, true);
   const type = view.getUint8(at + 8);

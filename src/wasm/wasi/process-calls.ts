@@ -1,23 +1,24 @@
 import { ClockId, Errno } from "./abi.ts";
 import { ProcExit } from "./signals.ts";
-import type { WasiState } from "./state.ts";
+import type { EncodedStrings, WasiState } from "./state.ts";
+import { encodeUtf8 } from "./text.ts";
 
 const RANDOM_PIECE_BYTES = 65_536;
 
 export function argsGet(state: WasiState, pointers: number, buffer: number): number {
-  return writeStrings(state, argumentBytes(state), { pointers: pointers >>> 0, buffer: buffer >>> 0 });
+  return writeStrings(state, argumentStrings(state), { pointers: pointers >>> 0, buffer: buffer >>> 0 });
 }
 
 export function argsSizesGet(state: WasiState, count: number, size: number): number {
-  return writeSizes(state, argumentBytes(state), { count: count >>> 0, size: size >>> 0 });
+  return writeSizes(state, argumentStrings(state), { count: count >>> 0, size: size >>> 0 });
 }
 
 export function environGet(state: WasiState, pointers: number, buffer: number): number {
-  return writeStrings(state, environmentBytes(state), { pointers: pointers >>> 0, buffer: buffer >>> 0 });
+  return writeStrings(state, environmentStrings(state), { pointers: pointers >>> 0, buffer: buffer >>> 0 });
 }
 
 export function environSizesGet(state: WasiState, count: number, size: number): number {
-  return writeSizes(state, environmentBytes(state), { count: count >>> 0, size: size >>> 0 });
+  return writeSizes(state, environmentStrings(state), { count: count >>> 0, size: size >>> 0 });
 }
 
 export function clockResGet(state: WasiState, id: number, result: number): number {
@@ -50,8 +51,12 @@ export function randomGet(state: WasiState, pointer: number, length: number): nu
   for (let done = 0; done < size; done += RANDOM_PIECE_BYTES) {
     const piece = new Uint8Array(Math.min(RANDOM_PIECE_BYTES, size - done));
     state.charge(piece.length / 16);
-    if (options.random === undefined) crypto.getRandomValues(piece);
-    else options.random(piece);
+    try {
+      if (options.random === undefined) crypto.getRandomValues(piece);
+      else options.random(piece);
+    } catch (error) {
+      memory.end(error);
+    }
     memory.copyIn(start + done, piece);
   }
   return Errno.success;
@@ -74,48 +79,47 @@ export function schedYield(state: WasiState): number {
   return Errno.success;
 }
 
-function argumentBytes(state: WasiState): readonly Uint8Array[] {
-  state.args ??= state.options.args.map(encodeString);
+function argumentStrings(state: WasiState): EncodedStrings {
+  state.args ??= encodeStrings(state.options.args);
   return state.args;
 }
 
-function environmentBytes(state: WasiState): readonly Uint8Array[] {
-  state.environment ??= Object.entries(state.options.env).map(([name, value]) => encodeString(`${name}=${value}`));
+function environmentStrings(state: WasiState): EncodedStrings {
+  if (state.environment === undefined) {
+    const { env } = state.options;
+    state.environment = encodeStrings(Object.keys(env).map((name) => `${name}=${env[name] ?? ""}`));
+  }
   return state.environment;
 }
 
-function encodeString(text: string): Uint8Array {
-  const end = text.indexOf("\0");
-  return new TextEncoder().encode(`${end < 0 ? text : text.slice(0, end)}\0`);
+function encodeStrings(strings: readonly string[]): EncodedStrings {
+  let text = "";
+  for (const string of strings) {
+    const end = string.indexOf("\0");
+    text += end < 0 ? string : string.slice(0, end);
+    text += "\0";
+  }
+  return { count: strings.length, bytes: encodeUtf8(text) };
 }
 
-function writeSizes(
-  state: WasiState,
-  strings: readonly Uint8Array[],
-  result: { count: number; size: number },
-): number {
+function writeSizes(state: WasiState, strings: EncodedStrings, result: { count: number; size: number }): number {
   const { memory } = state;
   memory.refresh();
-  let total = 0;
-  for (const { length } of strings) total += length;
-  memory.setU32(result.count, strings.length);
-  memory.setU32(result.size, total);
+  memory.setU32(result.count, strings.count);
+  memory.setU32(result.size, strings.bytes.length);
   return Errno.success;
 }
 
-function writeStrings(
-  state: WasiState,
-  strings: readonly Uint8Array[],
-  result: { pointers: number; buffer: number },
-): number {
+function writeStrings(state: WasiState, strings: EncodedStrings, result: { pointers: number; buffer: number }): number {
   const { memory } = state;
+  const { count, bytes } = strings;
   memory.refresh();
-  let { pointers, buffer } = result;
-  for (const bytes of strings) {
-    memory.setU32(pointers, buffer);
-    memory.copyIn(buffer, bytes);
-    pointers += 4;
-    buffer += bytes.length;
+  memory.check(result.pointers, count * 4);
+  memory.copyIn(result.buffer, bytes);
+  let start = 0;
+  for (let index = 0; index < count; index++) {
+    memory.view.setUint32(result.pointers + index * 4, result.buffer + start, true);
+    start = bytes.indexOf(0, start) + 1;
   }
   return Errno.success;
 }

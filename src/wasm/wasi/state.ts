@@ -17,7 +17,7 @@ export interface WasiOptions {
    * Takes what the guest writes: at most 1 MiB at a time, always a fresh copy that the callee may keep.
    *
    * Where it returns a promise, so does `fd_write`, and the engine must have wrapped that with
-   * `WebAssembly.Suspending`. What it throws, or rejects with, unwinds the guest.
+   * `WebAssembly.Suspending`. What it throws, or rejects with, unwinds and ends the guest.
    */
   readonly stdout: (bytes: Uint8Array<ArrayBuffer>) => void | Promise<void>;
   /** As `stdout`. */
@@ -33,8 +33,8 @@ export interface WasiOptions {
   readonly sleep?: (milliseconds: number) => Promise<void>;
   /**
    * Hears of host work that grows with what the guest asked for, in the middle of a call: one unit for
-   * each 16 bytes moved and for each directory entry or subscription looked at. May throw: the throw
-   * unwinds the guest. Not called for work below one unit.
+   * each 16 bytes moved and for each directory entry, path component or subscription looked at. May
+   * throw: the throw unwinds the guest. Not called for work below one unit.
    */
   readonly charge?: (units: number) => void;
   /**
@@ -45,6 +45,12 @@ export interface WasiOptions {
   readonly rights?: "enforced" | "ignored";
 }
 
+/** Strings as the guest gets them: UTF-8, each with a NUL behind it. */
+export interface EncodedStrings {
+  readonly count: number;
+  readonly bytes: Uint8Array;
+}
+
 /** All that one run's WASI functions share. */
 export class WasiState {
   readonly options: WasiOptions;
@@ -53,9 +59,9 @@ export class WasiState {
   readonly lookup: PathLookup;
   readonly clock: Clock;
   stdinOffset = 0;
-  /** Encoded on first use: the entries, each with its NUL. */
-  args: readonly Uint8Array[] | undefined;
-  environment: readonly Uint8Array[] | undefined;
+  /** Encoded on first use. */
+  args: EncodedStrings | undefined;
+  environment: EncodedStrings | undefined;
 
   constructor(options: WasiOptions) {
     this.options = options;
@@ -69,7 +75,13 @@ export class WasiState {
   }
 
   charge(units: number): void {
-    if (units >= 1) this.options.charge?.(Math.floor(units));
+    const { charge } = this.options;
+    if (charge === undefined || units < 1) return;
+    try {
+      charge(Math.floor(units));
+    } catch (error) {
+      this.memory.end(error);
+    }
   }
 
   nowNs(): bigint {
