@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { createPlugin } from "@extism/extism";
-import { createRuntime, defineTool, type Tool } from "../src/index.ts";
+import { createRuntime, type Tool } from "../src/index.ts";
 import { loadTool } from "../src/internal/node/tool-folder.ts";
 import { wasm } from "../src/wasm/index.ts";
+import { echoInput, openEcho } from "./echo.ts";
 import { handWire } from "./floor.ts";
 import { compare, toTables, type BenchTable, type Effort, type Subject } from "./measure.ts";
 
@@ -21,20 +22,12 @@ interface Case {
 }
 
 async function openCases(): Promise<Case[]> {
-  const echoInput = { text: "hello", numbers: [1, 2, 3] };
-  const echo = await defineTool(
-    {
-      name: "echo",
-      version: "1.0.0",
-      description: "Gives back its input",
-      inputSchema: { type: "object" },
-      outputSchema: { type: "object" },
-      artifacts: { wasm: {} },
-    },
-    { wasm: await readFile(file("guests/echo.wasm")) },
-  );
+  const echo = await openEcho();
   const example = (name: string): string => file(`../examples/tools/${name}`);
-  return [{ tool: echo, wasm: file("guests/echo.wasm"), input: echoInput, peers: [await extismPeer(echoInput)] }];
+  return [
+    { tool: await loadTool(example("hash")), wasm: example("hash/hash.wasm"), input: { text: "hello" }, peers: [] },
+    { tool: echo, wasm: file("guests/echo.wasm"), input: echoInput, peers: [await extismPeer(echoInput)] },
+  ];
 }
 
 /** The same work by Extism's SDK alone: a fresh plug-in for each call, from a module that is compiled already. */

@@ -114,13 +114,14 @@ export class ToolRuntimeError extends Error {
     const id = this.id ?? context.id;
     const backend = this.backend ?? context.backend;
     const partial = this.partial ?? context.partial;
+    const cause = this.cause ?? context.cause;
     const error = new ToolRuntimeError(this.code, this.message, {
       started,
       details: { ...context.details, ...this.details },
       ...(id === undefined ? {} : { id }),
       ...(backend === undefined ? {} : { backend }),
       ...(partial === undefined ? {} : { partial }),
-      ...(this.cause === undefined ? {} : { cause: this.cause }),
+      ...(cause === undefined ? {} : { cause }),
     });
     if (this.stack !== undefined) error.stack = this.stack;
     return error;
@@ -144,6 +145,6 @@ export class ToolRuntimeError extends Error {
 /** Gives back a `ToolRuntimeError` as it is and wraps anything else as `ERR_INTERNAL`. */
 export function toToolRuntimeError(error: unknown, code: ErrorCode = "ERR_INTERNAL"): ToolRuntimeError {
   if (error instanceof ToolRuntimeError) return error;
-  const why = error instanceof Error ? error.message : String(error);
+  const why = error instanceof Error ? error.message : typeof error === "string" ? error : "something that is no error was thrown";
   return new ToolRuntimeError(code, why, { cause: error });
 }

@@ -69,13 +69,15 @@ function parseText(unit: (typeof limitUnits)[Limit], text: string): number {
  */
 export function parseQuantity(limit: Limit, quantity: Quantity): number {
   const unit = limitUnits[limit];
-  const parsed = typeof quantity === "number" ? quantity : parseText(unit, quantity.trim());
+  const given = typeof quantity === "string" ? parseText(unit, quantity.trim()) : quantity;
+  // A caller without types may give anything, and some of it counts as a number.
+  const parsed = typeof given === "number" ? given : Number.NaN;
   const value = unit === "bytes" ? Math.floor(parsed) : parsed;
   const whole = unit !== "count" || Number.isInteger(value);
   if (!Number.isFinite(value) || value <= 0 || value > Number.MAX_SAFE_INTEGER || !whole) {
     throw new ToolRuntimeError(
       "ERR_ARGUMENT_INVALID",
-      `Cannot read ${JSON.stringify(quantity)} as the limit "${limit}": it takes ${accepted[unit]}, above zero`,
+      `Cannot read ${JSON.stringify(String(quantity).slice(0, 100))} as the limit "${limit}": it takes ${accepted[unit]}, above zero`,
       { details: { limit, value: quantity } },
     );
   }
@@ -86,11 +88,7 @@ export function parseQuantity(limit: Limit, quantity: Quantity): number {
 export function parseResources(resources: Resources): LimitValues {
   const values: { [L in Limit]?: number } = {};
   for (const key of Object.keys(resources)) {
-    if (!isLimit(key)) {
-      throw new ToolRuntimeError("ERR_ARGUMENT_INVALID", `Cannot limit ${JSON.stringify(key)}: the limits are ${limitNames.join(", ")}`, {
-        details: { limit: key },
-      });
-    }
+    assertLimit(key);
     const quantity = resources[key];
     if (quantity !== undefined) values[key] = parseQuantity(key, quantity);
   }
@@ -99,6 +97,14 @@ export function parseResources(resources: Resources): LimitValues {
 
 export function isLimit(name: string): name is Limit {
   return Object.hasOwn(limitUnits, name);
+}
+
+/** @throws `ERR_ARGUMENT_INVALID`. */
+export function assertLimit(name: string): asserts name is Limit {
+  if (isLimit(name)) return;
+  throw new ToolRuntimeError("ERR_ARGUMENT_INVALID", `Cannot limit ${JSON.stringify(name)}: the limits are ${limitNames.join(", ")}`, {
+    details: { limit: name },
+  });
 }
 
 /** Says a limit's value for people: `64 MiB`, `1.5 s`, `2 cores`. */
@@ -173,16 +179,20 @@ export interface LimitReading {
 /** Joins the plan with what was read back. A limit that nobody read is `unknown`. */
 export function receiptOf(planned: PlannedLimit, reading: LimitReading | undefined): LimitReceipt {
   const { limit, value, mechanism, clampedFrom } = planned;
-  return {
+  // Assigned one by one: made for each limit of each run, and spreads of optional parts cost more than the rest of it.
+  const receipt: { -readonly [K in keyof LimitReceipt]: LimitReceipt[K] } = {
     limit,
     requested: value,
-    ...(reading?.applied === undefined ? {} : { applied: reading.applied }),
     unit: limitUnits[limit],
     enforcedBy: reading?.enforcedBy ?? mechanism,
-    ...(reading?.source === undefined ? {} : { source: reading.source }),
-    ...(reading?.peak === undefined ? {} : { peak: reading.peak }),
     hit: reading?.hit ?? (mechanism === "none" ? "no" : "unknown"),
-    ...(clampedFrom === undefined ? {} : { clampedFrom }),
-    ...(reading?.note === undefined ? {} : { note: reading.note }),
   };
+  if (clampedFrom !== undefined) receipt.clampedFrom = clampedFrom;
+  if (reading === undefined) return receipt;
+  const { applied, source, peak, note } = reading;
+  if (applied !== undefined) receipt.applied = applied;
+  if (source !== undefined) receipt.source = source;
+  if (peak !== undefined) receipt.peak = peak;
+  if (note !== undefined) receipt.note = note;
+  return receipt;
 }

@@ -1,3 +1,4 @@
+import { ToolRuntimeError } from "./errors.ts";
 import type { Limit, LimitValues } from "./limits.ts";
 
 /** From the loosest to the strictest. */
@@ -63,6 +64,20 @@ export const profiles: Readonly<Record<SecurityProfile, ProfileRules>> = {
     refusesPrototypeKeys: true,
   },
 };
+
+/**
+ * Refuses a name that is no profile: taken as it is, a mistyped one would count as the weakest.
+ *
+ * @throws `ERR_ARGUMENT_INVALID`.
+ */
+export function assertProfile(name: string): asserts name is SecurityProfile {
+  if (securityProfiles.some((known) => known === name)) return;
+  throw new ToolRuntimeError(
+    "ERR_ARGUMENT_INVALID",
+    `Cannot use the profile ${JSON.stringify(name)}: the profiles are ${securityProfiles.join(", ")}`,
+    { details: { profile: name } },
+  );
+}
 
 /** The stricter of two profiles. */
 export function stricter(a: SecurityProfile, b: SecurityProfile): SecurityProfile {

@@ -118,7 +118,8 @@ function comparePart(a: string | undefined, b: string | undefined): number {
   if (a === undefined || b === undefined) return a === b ? 0 : a === undefined ? -1 : 1;
   const isNumberA = /^\d+$/.test(a);
   const isNumberB = /^\d+$/.test(b);
-  if (isNumberA && isNumberB) return Number(a) - Number(b);
+  // Without leading zeros the longer number is the greater one, also where it is too great for a double.
+  if (isNumberA && isNumberB && a.length !== b.length) return a.length - b.length;
   if (isNumberA !== isNumberB) return isNumberA ? -1 : 1;
   return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -41,20 +41,23 @@ class Router implements Runtime {
     const [only, ...others] = this.#runtimes;
     if (only !== undefined && others.length === 0) return only.execute(resolved, call);
     for (const runtime of this.#runtimes) {
-      const [explanation] = await runtime.explain(resolved);
-      if (explanation?.verdict === "chosen") return runtime.execute(resolved, call);
+      const explanations = await runtime.explain(resolved);
+      if (explanations.some(({ verdict }) => verdict === "chosen")) return runtime.execute(resolved, call);
     }
     return this.#refuse(resolved, call);
   }
 
   /** Lets the runtime that came nearest say why, so that the caller gets its error with all details. */
   async #refuse(task: Task, call: Call): Promise<Result> {
-    const explanations = await this.#explainAll(task);
-    const nearest = explanations.toSorted((a, b) => distanceOf(a.code) - distanceOf(b.code))[0];
-    const index = nearest === undefined ? 0 : explanations.indexOf(nearest);
-    const runtime = this.#runtimes[index] ?? this.#runtimes[0];
-    if (runtime === undefined) throw new ToolRuntimeError("ERR_INTERNAL", "Cannot route the task: the router has no runtimes");
-    return runtime.execute(task, call);
+    const refused = await Promise.all(
+      this.#runtimes.map(async (runtime) => {
+        const explanations = await runtime.explain(task);
+        return { runtime, distance: Math.min(...explanations.map(({ code }) => distanceOf(code))) };
+      }),
+    );
+    const [nearest] = refused.toSorted((a, b) => a.distance - b.distance);
+    if (nearest === undefined) throw new ToolRuntimeError("ERR_INTERNAL", "Cannot route the task: the router has no runtimes");
+    return nearest.runtime.execute(task, call);
   }
 
   #resolve(task: Task): Task {

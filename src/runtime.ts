@@ -1,10 +1,11 @@
 import { type Backend, type Capability, type Exit, type InputFile, type Plan, type Probe, type RunReport } from "./backend.ts";
 import { ToolRuntimeError, toToolRuntimeError } from "./errors.ts";
+import { decodeText } from "./internal/capture.ts";
 import { sha256, type Digest } from "./internal/digest.ts";
 import { Execution, exitCodeOf, limitError } from "./internal/execution.ts";
 import { Gate, type Concurrency } from "./internal/gate.ts";
 import { collectFiles, resolveEnv, storeOutputs } from "./internal/inputs.ts";
-import { canonicalJson, findJsonProblem, parseJson } from "./internal/json.ts";
+import { canonicalJson, encodeJson, parseJson } from "./internal/json.ts";
 import { chooseCapability, negotiateLimits } from "./internal/negotiate.ts";
 import {
   parseQuantity,
@@ -16,7 +17,7 @@ import {
   type Quantity,
   type Resources,
 } from "./limits.ts";
-import { profiles, stricter, type Isolation, type SecurityProfile } from "./profile.ts";
+import { assertProfile, profiles, stricter, type Isolation, type SecurityProfile } from "./profile.ts";
 import type { Registry } from "./registry.ts";
 import { memoryBlobStore, type BlobStore } from "./store.ts";
 import { isTool, type ArtifactKind, type Tool, type ToolRef } from "./tool.ts";
@@ -182,21 +183,34 @@ const maxPlansPerTool = 64;
 const encoder = new TextEncoder();
 const emptyInput = encoder.encode("{}");
 
+function wholeNumber(option: string, value: number, least = 0): number {
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new ToolRuntimeError("ERR_ARGUMENT_INVALID", `Cannot use ${value} as "${option}": it takes a whole number from ${least}`, {
+    details: { option },
+  });
+}
+
 function normalize(options: RuntimeOptions): Settings {
+  const security = options.security ?? "standard";
+  assertProfile(security);
   const timeout = options.timeout === undefined ? {} : { timeout: parseQuantity("timeout", options.timeout) };
   return {
     backend: options.backend,
-    security: options.security ?? "standard",
+    security,
     resources: { ...parseResources(options.resources ?? {}), ...timeout },
     maxima: parseResources(options.maxima ?? {}),
     tools: options.tools,
     blobs: options.blobs ?? memoryBlobStore(),
     secrets: options.secrets ?? (() => undefined),
     allowsBestEffort: options.allowsBestEffort ?? true,
-    maxInputBytes: options.maxInputBytes ?? 64 * 2 ** 20,
-    maxOutputFiles: options.maxOutputFiles ?? 256,
-    captureBytes: options.captureBytes ?? 64 * 2 ** 10,
+    maxInputBytes: wholeNumber("maxInputBytes", options.maxInputBytes ?? 64 * 2 ** 20),
+    maxOutputFiles: wholeNumber("maxOutputFiles", options.maxOutputFiles ?? 256),
+    captureBytes: wholeNumber("captureBytes", options.captureBytes ?? 64 * 2 ** 10),
   };
+}
+
+function openGate({ running, queued }: Concurrency): Gate {
+  return new Gate({ running: wholeNumber("concurrency.running", running, 1), queued: wholeNumber("concurrency.queued", queued) });
 }
 
 /**
@@ -224,7 +238,7 @@ class BackendRuntime implements Runtime {
 
   constructor(options: RuntimeOptions) {
     this.#settings = normalize(options);
-    this.#gate = options.concurrency === undefined ? undefined : new Gate(options.concurrency);
+    this.#gate = options.concurrency === undefined ? undefined : openGate(options.concurrency);
   }
 
   get backend(): string {
@@ -256,17 +270,16 @@ class BackendRuntime implements Runtime {
     execution.throwIfEnded();
     const tool = this.#resolve(task.tool);
     const stdin = this.#encodeInput(task, tool);
-    const probed = this.#state ?? (await this.#probe());
-    const state = probed.until > execution.startedAt ? probed : await this.#probe();
+    const state = this.#validState() ?? (await execution.orEnded(this.#probe()));
     const plan = this.#cachedPlan(state, tool, task) ?? (await this.#plan(state, tool, task));
     const files =
       task.files === undefined
         ? noFiles
-        : await collectFiles(task.files, this.#settings.blobs, this.#settings.maxInputBytes - stdin.length);
+        : await execution.orEnded(collectFiles(task.files, this.#settings.blobs, this.#settings.maxInputBytes - stdin.length));
     execution.throwIfEnded();
     if (this.#gate !== undefined) await this.#gate.enter(execution.signal);
     try {
-      const env = task.env === undefined ? noEnv : await resolveEnv(task.env, tool, this.#settings.secrets);
+      const env = task.env === undefined ? noEnv : await execution.orEnded(resolveEnv(task.env, tool, this.#settings.secrets));
       execution.throwIfEnded();
       const io = execution.ioFor(plan, stdin, files, env, this.#settings.maxOutputFiles);
       const report = await this.#runBackend(execution, plan, io);
@@ -286,7 +299,8 @@ class BackendRuntime implements Runtime {
       execution.throwIfEnded();
       report = await untilAbandoned(backend.run(plan, io), execution, plan, backend.name);
     } catch (error) {
-      if (execution.ended === undefined || isAbandoned(error)) throw error;
+      if (execution.ended === undefined || isAbandoned(error))
+        throw execution.started ? toToolRuntimeError(error).with({ partial: execution.partial([]) }) : error;
     } finally {
       execution.stop();
     }
@@ -306,7 +320,7 @@ class BackendRuntime implements Runtime {
     const stdout = execution.stdoutText(bytes);
     const stderr = execution.stderrText();
     const exitCode = exitCodeOf(exit);
-    const whole = stdout.truncated ? new TextDecoder().decode(bytes) : stdout.text;
+    const whole = stdout.truncated ? decodeText(bytes).text : stdout.text;
     const output = exitCode === 0 ? this.#readOutput(execution, plan, whole, report) : null;
     const { profile, artifact, isolation, network } = plan;
     return {
@@ -328,7 +342,7 @@ class BackendRuntime implements Runtime {
         isolation,
         network,
       },
-      files: report.files.length === 0 ? [] : await storeOutputs(report.files, this.#settings.blobs),
+      files: report.files.length === 0 ? [] : await execution.orEnded(storeOutputs(report.files, this.#settings.blobs)),
     };
   }
 
@@ -356,21 +370,25 @@ class BackendRuntime implements Runtime {
   }
 
   #profileOf(task: Task): SecurityProfile {
-    return task.security === undefined ? this.security : stricter(task.security, this.security);
+    if (task.security === undefined) return this.security;
+    assertProfile(task.security);
+    return stricter(task.security, this.security);
   }
 
   #encodeInput(task: Task, tool: Tool): Uint8Array {
     const { name } = tool.manifest;
     const input = task.input === undefined ? {} : task.input;
     const rules = profiles[this.#profileOf(task)];
-    const problem = findJsonProblem(input, rules) ?? tool.checkInput(input);
-    if (problem !== undefined) {
+    const encoded = encodeJson(input, rules);
+    // What is checked is what the tool reads, not the value that the text was made of.
+    const problem = "problem" in encoded ? encoded.problem : tool.checkInput(JSON.parse(encoded.text));
+    if ("problem" in encoded || problem !== undefined) {
       throw new ToolRuntimeError("ERR_INPUT_INVALID", `Cannot give the input to the tool "${name}": ${problem}`, {
         details: { tool: name, problem },
       });
     }
     if (task.input === undefined) return emptyInput;
-    const bytes = encoder.encode(JSON.stringify(input));
+    const bytes = encoder.encode(encoded.text);
     const { maxInputBytes } = this.#settings;
     if (bytes.length <= maxInputBytes) return bytes;
     throw new ToolRuntimeError(
@@ -388,6 +406,12 @@ class BackendRuntime implements Runtime {
       .then((probe) => (this.#state = { probe, until: performance.now() + probe.validForMs, plans: new WeakMap() }))
       .finally(() => (this.#probing = undefined));
     return this.#probing;
+  }
+
+  /** What the last probe said, while it holds. */
+  #validState(): ProbeState | undefined {
+    const state = this.#state;
+    return state !== undefined && performance.now() < state.until ? state : undefined;
   }
 
   #cachedPlan(state: ProbeState, tool: Tool, task: Task): Plan | undefined {
@@ -424,7 +448,7 @@ class BackendRuntime implements Runtime {
     const self = { backend: this.backend, security: this.security };
     try {
       const tool = this.#resolve(task.tool);
-      const { probe } = await this.#probe();
+      const { probe } = this.#validState() ?? (await this.#probe());
       const { capability, limits } = this.#negotiate(probe, tool, task);
       return [{ ...self, verdict: "chosen", artifact: capability.artifact, isolation: capability.isolation, limits }];
     } catch (error) {
@@ -500,7 +524,7 @@ function untilAbandoned<T>(work: Promise<T>, execution: Execution, plan: Plan, b
           "ERR_BACKEND_FAILED",
           `Cannot end the run on backend "${backend}": it goes on ${abandonAfterMs} ms after it was told to stop`,
           {
-            started: true,
+            started: execution.started,
             details: { endedBy: reason.code },
             cause: reason,
           },
@@ -509,6 +533,19 @@ function untilAbandoned<T>(work: Promise<T>, execution: Execution, plan: Plan, b
         reject(error);
       }, plan.graceMs + abandonAfterMs);
     });
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    const settle = (): void => {
+      clearTimeout(timer);
+      execution.whenEnded(undefined);
+    };
+    work.then(
+      (value) => {
+        settle();
+        resolve(value);
+      },
+      (error: unknown) => {
+        settle();
+        reject(error);
+      },
+    );
   });
 }

@@ -1,5 +1,11 @@
 import { ToolRuntimeError } from "./errors.ts";
+import type { AuditLog } from "./internal/audit.ts";
 import { sha256, type Digest } from "./internal/digest.ts";
+
+export { createAuditLog, verifyAudit } from "./internal/audit.ts";
+export type { AuditEvent, AuditLog, AuditLogOptions, AuditRecord, AuditSink, AuditSubject, AuditVerdict } from "./internal/audit.ts";
+export { memoryExecutionStore } from "./internal/execution-store.ts";
+export type { MemoryExecutionStoreOptions } from "./internal/execution-store.ts";
 
 /** Bytes by content. What is put in comes out the same, or not at all. */
 export interface BlobStore {
@@ -32,7 +38,8 @@ export async function collectBytes(content: Uint8Array | ReadableStream<Uint8Arr
       chunks.push(next.value);
     }
   } catch (error) {
-    await reader.cancel(error).catch(() => undefined);
+    // Not awaited: a stream may never finish its own cancelling.
+    void reader.cancel(error).catch(() => undefined);
     throw error;
   }
   const whole = new Uint8Array(size);
@@ -42,6 +49,11 @@ export async function collectBytes(content: Uint8Array | ReadableStream<Uint8Arr
     offset += chunk.length;
   }
   return whole;
+}
+
+function copyBytes(content: Uint8Array, maxBytes: number): Uint8Array {
+  assertSize(content.length, maxBytes);
+  return content.slice();
 }
 
 function assertSize(size: number, maxBytes: number): void {
@@ -57,8 +69,9 @@ export function memoryBlobStore(options: MemoryBlobStoreOptions = {}): BlobStore
   let total = 0;
   return {
     async put(content) {
-      const collected = await collectBytes(content, Math.min(maxBlobBytes, maxTotalBytes));
-      const bytes = collected === content ? collected.slice() : collected;
+      const most = Math.min(maxBlobBytes, maxTotalBytes);
+      // Copied before anything is awaited: the caller may change his bytes as soon as he has the promise.
+      const bytes = content instanceof Uint8Array ? copyBytes(content, most) : await collectBytes(content, most);
       const digest = await sha256(bytes);
       if (!blobs.delete(digest)) total += bytes.length;
       blobs.set(digest, bytes);
@@ -77,4 +90,83 @@ export function memoryBlobStore(options: MemoryBlobStoreOptions = {}): BlobStore
       return bytes;
     },
   };
+}
+
+export interface ExecutionInfo {
+  readonly id: string;
+  readonly tenant: string;
+  readonly principal: string;
+  readonly tool: { readonly name: string; readonly version: string; readonly digest: Digest };
+  /** RFC 3339. */
+  readonly createdAt: string;
+}
+
+/** How an execution ended, as JSON text, so that whoever asks again gets the same answer. */
+export interface Outcome {
+  readonly kind: "result" | "error";
+  /** The HTTP status of the answer. */
+  readonly status: number;
+  /** The result, or the problem document. */
+  readonly json: string;
+  /** What else its head says, such as `retry-after`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The sequence number of the event that carries it; the `end` event has the next one. */
+  readonly seq: number;
+  /** Whether it stands for the request for good. An error that came before the tool started and may pass by is not. */
+  readonly isFinal: boolean;
+}
+
+export interface ExecutionState extends ExecutionInfo {
+  readonly status: "accepted" | "running" | "ended";
+  /** RFC 3339. */
+  readonly endedAt?: string;
+  readonly outcome?: Outcome;
+}
+
+/** An event as JSON text. */
+export interface StoredEvent {
+  readonly seq: number;
+  readonly json: string;
+}
+
+export interface IdempotencyRequest {
+  readonly tenant: string;
+  readonly key: string;
+  /** Digest of what the key stands for; another one under the same key is a conflict. */
+  readonly fingerprint: string;
+  readonly executionId: string;
+}
+
+/** What came of claiming an idempotency key. */
+export type Claim =
+  /**
+   * The key is free and now held: run, then call one of both exactly once. Both give the outcome to those that wait; `keep`
+   * also remembers it, `release` forgets the key, so that the same request may run again.
+   */
+  | { readonly kind: "first"; keep(outcome: Outcome): MaybePromise<void>; release(outcome: Outcome): MaybePromise<void> }
+  /** Another request holds it. `outcome` is there once that one has ended; `wait` throws `ERR_ABORTED` with the signal. */
+  | { readonly kind: "repeat"; readonly executionId: string; readonly outcome?: Outcome; wait(signal: AbortSignal): Promise<Outcome> }
+  | { readonly kind: "conflict" };
+
+type MaybePromise<T> = T | Promise<T>;
+
+/**
+ * What a service remembers of its executions: state, events, idempotency keys, who may read which blob, and the audit
+ * log. Bounded; what has ended longest ago goes first, what has not ended never does.
+ */
+export interface ExecutionStore {
+  readonly audit: AuditLog;
+  create(info: ExecutionInfo): MaybePromise<void>;
+  /** Keeps an event for those who ask later. */
+  addEvent(id: string, event: StoredEvent): MaybePromise<void>;
+  started(id: string): MaybePromise<void>;
+  end(id: string, outcome: Outcome): MaybePromise<void>;
+  /** Nothing for an execution of another tenant. */
+  get(tenant: string, id: string): MaybePromise<ExecutionState | undefined>;
+  /** The kept events after a sequence number, and those to come until the execution has ended or the signal is aborted. */
+  events(tenant: string, id: string, after: number, signal: AbortSignal): AsyncIterable<StoredEvent>;
+  claim(request: IdempotencyRequest): MaybePromise<Claim>;
+  /** Notes that a tenant has had these bytes in hand: it gave them, or one of its runs handed them out. */
+  grantBlob(tenant: string, digest: string): MaybePromise<void>;
+  mayReadBlob(tenant: string, digest: string): MaybePromise<boolean>;
 }

@@ -1,8 +1,8 @@
-import { Validator, type Schema } from "@cfworker/json-schema";
 import { z } from "zod";
 import { ToolRuntimeError } from "./errors.ts";
 import { digestPattern, sha256, type Digest } from "./internal/digest.ts";
-import { canonicalJson } from "./internal/json.ts";
+import { canonicalJson, encodeJson } from "./internal/json.ts";
+import { compileSchema } from "./internal/schema.ts";
 import { formatProblems, problemsOf } from "./internal/zod-problem.ts";
 import { limitNames, parseResources, type Limit, type LimitValues, type Quantity } from "./limits.ts";
 
@@ -44,12 +44,16 @@ const exampleSchema = z.strictObject({
   output: z.unknown().optional(),
 });
 
+/** Semantic Versioning 2.0.0, §9 and §10: no empty identifier, no leading zero in a number. */
+const versionPattern =
+  /^(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)(?:-(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)(?:\.(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*))*)?(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?$/;
+
 /** A tool's manifest: the fields of an MCP tool, and what toolruntime needs besides. Unknown keys are refused. */
 export const manifestSchema = z.strictObject({
   $schema: z.string().optional(),
   name: z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, "must be lower-case letters, digits and hyphens, at most 63, a letter first"),
   title: z.string().min(1).max(200).optional(),
-  version: z.string().regex(/^\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?$/, 'must be a semantic version as "1.0.0"'),
+  version: z.string().max(128).regex(versionPattern, 'must be a semantic version as "1.0.0"'),
   description: z.string().min(1).max(4000),
   inputSchema: jsonSchemaSchema,
   outputSchema: jsonSchemaSchema.optional(),
@@ -64,7 +68,7 @@ export const manifestSchema = z.strictObject({
     .optional(),
   artifacts: z
     .strictObject({ wasm: wasmArtifactSchema.optional(), command: commandArtifactSchema.optional() })
-    .refine((artifacts) => Object.keys(artifacts).length > 0, "must name at least one artifact"),
+    .refine((artifacts) => Object.values(artifacts).some((artifact) => artifact !== undefined), "must name at least one artifact"),
   resources: resourcesSchema.optional(),
   permissions: z
     .strictObject({
@@ -140,27 +144,26 @@ function nameOf(manifest: unknown): string {
 
 /** @throws `ERR_MANIFEST_INVALID` with every problem and, for an unknown key, the nearest known one. */
 export function parseManifest(manifest: unknown): Manifest {
+  // What is no JSON has no digest, and what is nested too deep would exhaust the stack further on.
+  const encoded = encodeJson(manifest, { refusesPrototypeKeys: false });
+  if ("problem" in encoded) throw manifestError(nameOf(manifest), `it has ${encoded.problem}`);
   const parsed = manifestSchema.safeParse(manifest);
   if (parsed.success) return parsed.data;
   throw manifestError(nameOf(manifest), formatProblems(problemsOf(manifestSchema, parsed.error)), parsed.error);
 }
 
-function compileSchema(name: string, key: string, schema: Manifest["inputSchema"]): SchemaCheck {
-  // The validator marks the schema that it is given, so it gets one of its own.
-  const validator = new Validator(structuredClone(schema) as Schema | boolean, "2020-12", true);
-  const check: SchemaCheck = (value) => {
-    const { valid, errors } = validator.validate(value);
-    if (valid) return undefined;
-    // The last error is the innermost one; those before it say only that an outer keyword failed because of it.
-    const inner = errors.at(-1);
-    return inner === undefined ? "does not fit the schema" : `${inner.instanceLocation.replace(/^#/, "") || "/"}: ${inner.error}`;
+/** What a schema throws, when it is compiled or when it is used, is the manifest's fault. */
+function schemaCheck(name: string, key: "inputSchema" | "outputSchema", schema: Manifest["inputSchema"]): SchemaCheck {
+  const blame = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw manifestError(name, `its ${key} cannot be used: ${error instanceof Error ? error.message : String(error)}`, error);
+    }
   };
-  try {
-    check({});
-  } catch (error) {
-    throw manifestError(name, `its ${key} cannot be used: ${error instanceof Error ? error.message : String(error)}`, error);
-  }
-  return check;
+  const check = blame(() => compileSchema(schema));
+  blame(() => check({}));
+  return (value) => blame(() => check(value));
 }
 
 /**
@@ -187,8 +190,8 @@ export async function defineTool(manifest: ManifestInput, sources: ToolSources =
     digest: await sha256(canonicalJson(checked)),
     sources,
     resources: Object.freeze(resources),
-    checkInput: compileSchema(name, "inputSchema", checked.inputSchema),
-    ...(checked.outputSchema === undefined ? {} : { checkOutput: compileSchema(name, "outputSchema", checked.outputSchema) }),
+    checkInput: schemaCheck(name, "inputSchema", checked.inputSchema),
+    ...(checked.outputSchema === undefined ? {} : { checkOutput: schemaCheck(name, "outputSchema", checked.outputSchema) }),
   });
 }
 

@@ -1,7 +1,12 @@
-/** Keeps what a tool wrote to one stream: the first bytes, up to a size, and how many there were. */
+/**
+ * Keeps what a tool wrote to one stream: the first bytes, up to a size, and how many there were. One buffer, because an
+ * object for each of a million one-byte writes takes a hundred times the bytes (ABUSE C1).
+ */
 export class Capture {
-  readonly #chunks: Uint8Array[] = [];
   readonly #capacity: number;
+  #buffer: Uint8Array = new Uint8Array(0);
+  /** Whether the buffer is this object's own and may have room behind what is kept. The first piece is kept as it came. */
+  #isOwn = false;
   #kept = 0;
   #total = 0;
 
@@ -18,22 +23,25 @@ export class Capture {
     const room = this.#capacity - this.#kept;
     if (room <= 0) return;
     const part = bytes.length <= room ? bytes : bytes.subarray(0, room);
-    this.#chunks.push(part);
+    if (this.#kept === 0) this.#buffer = part;
+    else this.#append(part);
     this.#kept += part.length;
+  }
+
+  #append(part: Uint8Array): void {
+    const needed = this.#kept + part.length;
+    if (!this.#isOwn || needed > this.#buffer.length) {
+      const grown = new Uint8Array(Math.min(Math.max(1024, needed * 2), this.#capacity));
+      grown.set(this.#buffer.subarray(0, this.#kept));
+      this.#buffer = grown;
+      this.#isOwn = true;
+    }
+    this.#buffer.set(part, this.#kept);
   }
 
   /** What was kept, in one piece. */
   bytes(): Uint8Array {
-    const [first] = this.#chunks;
-    if (first === undefined) return new Uint8Array(0);
-    if (this.#chunks.length === 1) return first;
-    const whole = new Uint8Array(this.#kept);
-    let offset = 0;
-    for (const chunk of this.#chunks) {
-      whole.set(chunk, offset);
-      offset += chunk.length;
-    }
-    return whole;
+    return this.#kept === this.#buffer.length ? this.#buffer : this.#buffer.subarray(0, this.#kept);
   }
 }
 
@@ -46,10 +54,18 @@ export interface Text {
   readonly replaced: boolean;
 }
 
-/** Decodes at most `limit` bytes; a character that the limit cuts in two is left out. */
-export function decodeText(bytes: Uint8Array, limit = bytes.length): Text {
+export interface Cut {
+  /** Decode at most so many bytes. */
+  readonly limit?: number;
+  /** Whether the bytes themselves are only the beginning of what there was. */
+  readonly isCut?: boolean;
+}
+
+/** Decodes the bytes; a character that a cut parts in two is left out. */
+export function decodeText(bytes: Uint8Array, { limit = bytes.length, isCut = false }: Cut = {}): Text {
   if (bytes.length === 0) return { text: "", replaced: false };
-  const part = bytes.length > limit ? bytes.subarray(0, characterEnd(bytes, limit)) : bytes;
+  const head = bytes.length > limit ? bytes.subarray(0, limit) : bytes;
+  const part = isCut || head !== bytes ? head.subarray(0, lastBoundary(head)) : head;
   try {
     return { text: strict.decode(part), replaced: false };
   } catch {
@@ -57,10 +73,19 @@ export function decodeText(bytes: Uint8Array, limit = bytes.length): Text {
   }
 }
 
-/** The last boundary of a UTF-8 character at or before `end`. */
-function characterEnd(bytes: Uint8Array, end: number): number {
-  for (let at = end; at > end - 4 && at > 0; at--) {
-    if (((bytes[at] ?? 0) & 0xc0) !== 0x80) return at;
+/** Where the last whole UTF-8 character ends. */
+function lastBoundary(bytes: Uint8Array): number {
+  for (let at = bytes.length - 1; at >= 0 && at > bytes.length - 4; at--) {
+    const byte = bytes[at] ?? 0;
+    if ((byte & 0xc0) === 0x80) continue;
+    return at + lengthFrom(byte) > bytes.length ? at : bytes.length;
   }
-  return end;
+  return bytes.length;
+}
+
+/** How long a character is by its first byte (RFC 3629 §3). */
+function lengthFrom(lead: number): number {
+  if (lead >= 0xf0) return 4;
+  if (lead >= 0xe0) return 3;
+  return lead >= 0xc0 ? 2 : 1;
 }

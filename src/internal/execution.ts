@@ -39,6 +39,8 @@ export class Execution {
   #timeout: { readonly timer: ReturnType<typeof setTimeout>; readonly ms: number } | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #seq = 0;
+  /** Settles when the listener has settled all that it was given. Absent while nobody waits for it. */
+  #listening: Promise<void> | undefined;
   readonly #onAbort = (): void => this.end(abortError(this.#call.signal?.reason));
 
   constructor(id: string, call: Call, captureBytes: number) {
@@ -93,23 +95,51 @@ export class Execution {
     this.#onEnded?.(error);
   }
 
-  /** Called at once where the run has been ended already. */
-  whenEnded(listener: (error: ToolRuntimeError) => void): void {
+  /** One listener at a time. Called at once where the run has been ended already. */
+  whenEnded(listener: ((error: ToolRuntimeError) => void) | undefined): void {
     this.#onEnded = listener;
-    if (this.#ended !== undefined) listener(this.#ended);
+    if (this.#ended !== undefined) listener?.(this.#ended);
+  }
+
+  /** Waits for work that may have no end of its own, such as a caller's stream, but not beyond the end of the run. */
+  orEnded<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this;
+    return new Promise((resolve, reject) => {
+      const stop = (): void => reject(signal.reason);
+      signal.addEventListener("abort", stop, { once: true });
+      if (signal.aborted) stop();
+      void work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    });
   }
 
   throwIfEnded(): void {
     if (this.#ended !== undefined) throw this.#ended;
   }
 
+  /** Gives the listener one event at a time: what comes while it is busy waits for it, and so does who sent it. */
   emit(event: EventBody): void | Promise<void> {
+    if (this.#call.onEvent === undefined) return;
+    const delivered =
+      this.#listening === undefined
+        ? this.#deliver(event)
+        : this.#listening.then(() => (this.#ended === undefined ? this.#deliver(event) : undefined));
+    if (delivered === undefined) return;
+    const settled = delivered.finally(() => {
+      if (this.#listening === settled) this.#listening = undefined;
+    });
+    this.#listening = settled;
+    return settled;
+  }
+
+  #deliver(event: EventBody): void | Promise<void> {
     const { onEvent } = this.#call;
     if (onEvent === undefined) return;
     try {
       const handled = onEvent({ ...event, seq: this.#seq++ } as ExecutionEvent);
+      // A listener in JavaScript may give back anything, such as the length that `push` returns.
+      if (typeof handled !== "object") return;
       // An async listener that is never slow still gives a promise each time; the sandbox waits for it, by contract.
-      return handled?.catch((error: unknown) => this.#failListener(error));
+      return Promise.resolve(handled).catch((error: unknown) => this.#failListener(error));
     } catch (error) {
       this.#failListener(error);
     }
@@ -147,7 +177,7 @@ export class Execution {
     const planned = this.#plan?.limits.find(({ limit }) => limit === "timeout");
     if (planned !== undefined && planned.mechanism !== "none") {
       const ms = Math.min(planned.value, maxTimerMs);
-      const timer = setTimeout(() => this.end(limitError("timeout", planned.value, performance.now() - this.startedAt)), ms);
+      const timer = setTimeout(() => this.end(limitError("timeout", planned.value, this.toolMs)), ms);
       this.#timeout = { timer, ms };
     }
     void this.emit({ type: "started" });
@@ -160,7 +190,7 @@ export class Execution {
     const taken = bytes.length <= room ? bytes : bytes.subarray(0, room);
     if (taken.length > 0) capture.add(taken);
     const emitted = taken.length > 0 ? this.emit({ type: stream, bytes: taken }) : undefined;
-    if (bytes.length <= room) return emitted;
+    if (bytes.length <= room) return emitted === undefined ? undefined : this.orEnded(emitted);
     const error = limitError("output", this.#outputLimit, this.#outputBytes);
     this.end(error);
     throw error;
@@ -183,15 +213,17 @@ export class Execution {
   }
 
   stdoutText(bytes: Uint8Array): Text & { readonly truncated: boolean } {
+    const isCut = (this.#stdout?.total ?? 0) > bytes.length;
     return {
-      ...decodeText(bytes, this.#captureBytes),
+      ...decodeText(bytes, { limit: this.#captureBytes, isCut }),
       truncated: (this.#stdout?.total ?? 0) > Math.min(this.#captureBytes, this.#outputLimit) || this.#isCut,
     };
   }
 
   stderrText(): Text & { readonly truncated: boolean } {
     const bytes = this.#stderr?.bytes() ?? new Uint8Array(0);
-    return { ...decodeText(bytes), truncated: (this.#stderr?.total ?? 0) > bytes.length || this.#isCut };
+    const isCut = (this.#stderr?.total ?? 0) > bytes.length;
+    return { ...decodeText(bytes, { isCut }), truncated: isCut || this.#isCut };
   }
 
   get #isCut(): boolean {

@@ -27,6 +27,7 @@ export class Gate {
 
   /** Takes a place at once, or waits for one until the signal is aborted. Whoever entered calls `leave` once. */
   enter(signal: AbortSignal): Promise<void> | void {
+    signal.throwIfAborted();
     if (this.#running < this.#limits.running) {
       this.#running++;
       return;

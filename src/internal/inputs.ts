@@ -98,12 +98,21 @@ async function resolveSecret(
       `Cannot give the tool "${manifest.name}" the secret "${name}": its manifest does not ask for it under permissions.secrets`,
     );
   }
-  const value = await secrets(name);
+  const value = await askFor(name, secrets);
   if (value !== undefined) return value;
   throw new ToolRuntimeError(
     "ERR_SECRET_UNKNOWN",
     `Cannot give the tool "${manifest.name}" the secret "${name}": the runtime has none of that name`,
   );
+}
+
+/** What the source of secrets says when it fails may tell a secret, so it stays the cause. */
+async function askFor(name: string, secrets: (name: string) => string | undefined | Promise<string | undefined>): Promise<string | undefined> {
+  try {
+    return await secrets(name);
+  } catch (cause) {
+    throw new ToolRuntimeError("ERR_INTERNAL", `Cannot get the secret "${name}": what the runtime asks for secrets failed`, { cause });
+  }
 }
 
 /** Puts what the tool handed out into the store. */

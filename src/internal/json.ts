@@ -55,25 +55,38 @@ function hasPrototypeKey(value: object, keys: readonly string[]): boolean {
   return false;
 }
 
-/** Says what is wrong with a value that should be JSON, or nothing. */
-export function findJsonProblem(value: unknown, rules: JsonRules): string | undefined {
-  return survey(value, rules).problem;
+export type EncodedJson = { readonly text: string } | { readonly problem: string };
+
+/**
+ * Writes a value as JSON text. A `toJSON`, a getter or an `undefined` makes the text say something else than the value:
+ * whoever checks further must read the text.
+ */
+export function encodeJson(value: unknown, rules: JsonRules): EncodedJson {
+  let text: string | undefined;
+  try {
+    // Before the survey, which would follow a cycle for ever.
+    text = JSON.stringify(value);
+  } catch (error) {
+    return { problem: error instanceof RangeError ? "nested too deep, or too long" : "a cycle, or a value that JSON cannot say" };
+  }
+  if (text === undefined) return { problem: `a ${typeof value}, which JSON cannot say` };
+  const { problem } = survey(value, rules);
+  return problem === undefined ? { text } : { problem };
 }
+
+const quote = 0x22;
+const colon = 0x3a;
+const backslash = 0x5c;
 
 /** How many members the objects of a JSON text name: the colons outside of its strings. */
 function countMembers(text: string): number {
   let count = 0;
-  let position = 0;
-  while (position < text.length) {
-    const quote = text.indexOf('"', position);
-    const end = quote === -1 ? text.length : quote;
-    for (let colon = text.indexOf(":", position); colon !== -1 && colon < end; colon = text.indexOf(":", colon + 1)) {
-      count++;
-    }
-    if (quote === -1) break;
-    position = quote + 1;
-    while (position < text.length && text[position] !== '"') position += text[position] === "\\" ? 2 : 1;
-    position++;
+  let isInString = false;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === quote) isInString = !isInString;
+    else if (!isInString) count += code === colon ? 1 : 0;
+    else if (code === backslash) at++;
   }
   return count;
 }
@@ -93,7 +106,7 @@ export function parseJson(text: string, rules: JsonRules): ParsedJson {
   }
   const census = survey(value, rules);
   if (census.problem !== undefined) return { problem: census.problem };
-  if (census.members > 1 && countMembers(text) !== census.members) return { problem: "a key that stands twice in one object" };
+  if (census.members > 0 && countMembers(text) !== census.members) return { problem: "a key that stands twice in one object" };
   return { value };
 }
 

@@ -1,8 +1,8 @@
 import type { Capability, Enforcement, Probe } from "../backend.ts";
 import { ToolRuntimeError } from "../errors.ts";
-import { formatLimit, limitNames, type Limit, type LimitOrigin, type LimitValues, type PlannedLimit } from "../limits.ts";
+import { assertLimit, formatLimit, limitNames, type Limit, type LimitOrigin, type LimitValues, type PlannedLimit } from "../limits.ts";
 import { profiles, type SecurityProfile } from "../profile.ts";
-import { artifactKinds, type Tool } from "../tool.ts";
+import { artifactKinds, type ArtifactKind, type Tool } from "../tool.ts";
 
 /** What the layers ask for. Values are in the units of `limitUnits`. */
 export interface Demand {
@@ -35,7 +35,8 @@ export function chooseCapability(demand: Demand, probe: Probe): Capability {
       context,
     );
   }
-  const has = artifactKinds.filter((kind) => kind in tool.manifest.artifacts);
+  const artifacts: Readonly<Partial<Record<ArtifactKind, unknown>>> = tool.manifest.artifacts;
+  const has = artifactKinds.filter((kind) => artifacts[kind] !== undefined);
   const fitting = probe.capabilities.filter(({ artifact }) => has.includes(artifact));
   if (fitting.length === 0) {
     const takes = [...new Set(probe.capabilities.map(({ artifact }) => artifact))].join(", ");
@@ -94,7 +95,8 @@ function planLimit(demand: Demand, capability: Capability, limit: Limit): Planne
   const { origin } = picked;
   const { backend, profile } = demand;
   const maximum = maximumOf(demand, limit);
-  const isOver = picked.value > maximum;
+  // A default over the operator's maximum is what nobody asked for: it is cut without a word.
+  const isOver = picked.value > maximum && origin !== "profile";
   if (isOver && !profiles[profile].clamps) {
     throw new ToolRuntimeError(
       "ERR_POLICY_DENIED",
@@ -140,6 +142,7 @@ function unenforceable(demand: Demand, capability: Capability, limit: Limit, val
  */
 export function negotiateLimits(demand: Demand, capability: Capability): PlannedLimit[] {
   for (const limit of demand.bestEffort) {
+    assertLimit(limit);
     if (!demand.allowsBestEffort || profiles[demand.profile].demands.includes(limit)) {
       const why = demand.allowsBestEffort ? `profile "${demand.profile}" demands it` : "the operator's policy allows no bestEffort";
       throw new ToolRuntimeError(

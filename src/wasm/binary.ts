@@ -71,8 +71,18 @@ export class Reader {
     return part;
   }
 
+  /** What has not been read. */
+  rest(): Uint8Array {
+    return this.bytes.subarray(this.offset, this.end);
+  }
+
   name(): string {
-    return utf8.decode(this.take(this.u32()));
+    const bytes = this.take(this.u32());
+    try {
+      return utf8.decode(bytes);
+    } catch (error) {
+      throw new BinaryError(`has a name that is no UTF-8 before byte ${this.offset}`, { cause: error });
+    }
   }
 }
 

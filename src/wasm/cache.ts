@@ -9,19 +9,19 @@ export class WeightedCache<V extends { readonly weight: number }> {
     this.#maxWeight = maxWeight;
   }
 
-  /** What is there, without making anything. */
+  /** What is there, without making anything. Counts as use. */
   peek(key: string): V | undefined {
-    return this.#ready.get(key);
+    const ready = this.#ready.get(key);
+    if (ready === undefined) return undefined;
+    this.#ready.delete(key);
+    this.#ready.set(key, ready);
+    return ready;
   }
 
   /** A value that failed to be made is not kept: the next one who asks tries again. */
   get(key: string, make: () => Promise<V>): Promise<V> {
-    const ready = this.#ready.get(key);
-    if (ready !== undefined) {
-      this.#ready.delete(key);
-      this.#ready.set(key, ready);
-      return Promise.resolve(ready);
-    }
+    const ready = this.peek(key);
+    if (ready !== undefined) return Promise.resolve(ready);
     const known = this.#making.get(key);
     if (known !== undefined) return known;
     const making = make()

@@ -22,6 +22,8 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #ready: WeightedCache<ReadyArtifact>;
   readonly #pool: MemoryPool;
+  readonly #unnamed = new WeakMap<Tool, string>();
+  #lastUnnamed = 0;
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -30,13 +32,23 @@ export class Engine {
   }
 
   peek(plan: Plan): ReadyArtifact | undefined {
-    return this.#ready.peek(plan.tool.digest);
+    return this.#ready.peek(this.#keyOf(plan.tool));
+  }
+
+  /** A digest says which bytes only where the manifest names theirs; a tool without that shares nothing with another. */
+  #keyOf(tool: Tool): string {
+    if (tool.manifest.artifacts.wasm?.digest !== undefined) return tool.digest;
+    const known = this.#unnamed.get(tool);
+    if (known !== undefined) return known;
+    const key = `tool ${++this.#lastUnnamed}`;
+    this.#unnamed.set(tool, key);
+    return key;
   }
 
   /** @throws `ERR_ARTIFACT_INVALID`, `ERR_ARTIFACT_TOO_LARGE`, `ERR_DIGEST_MISMATCH`, `ERR_IMPORT_DENIED`. */
   ready(plan: Plan): Promise<ReadyArtifact> {
     const { tool } = plan;
-    return this.#ready.get(tool.digest, async () => {
+    return this.#ready.get(this.#keyOf(tool), async () => {
       const bytes = await this.#load(tool);
       return this.#make(tool, bytes);
     });

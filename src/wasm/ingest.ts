@@ -11,16 +11,20 @@ import {
   sectionIds,
   writeModule,
   type Bounds,
-  type Section,
 } from "./binary.ts";
+import { checkTags, readFunctions, readTypes, type FunctionType } from "./types.ts";
 
 export const pageBytes = 65_536;
 /** The namespace and name of the memory that the host hands in. A module that imports or exports anything there is refused. */
 export const hostNamespace = "toolruntime:host";
+/** Under this name a module's start function is exported; see {@link IngestOptions.start}. */
+export const startName = "toolruntime:start";
 /** V8 aborts the whole process when a table of `externref` grows without end, so each table has a cap. */
 export const maxTableElements = 100_000;
 const maxTables = 16;
 const maxExports = 10_000;
+const maxImports = 10_000;
+const maxGlobals = 10_000;
 
 export interface IngestOptions {
   /** For messages. */
@@ -32,6 +36,11 @@ export interface IngestOptions {
    * again. A number: its maximum, in bytes, is written into the module.
    */
   readonly memory: "import" | number;
+  /**
+   * `"export"`: the start function does not run at instantiation, where nothing can suspend it, but is exported under
+   * {@link startName}, for the host to call first. Default `"keep"`.
+   */
+  readonly start?: "keep" | "export";
 }
 
 export type ImportKind = "function" | "table" | "memory" | "global" | "tag";
@@ -41,11 +50,17 @@ export interface Import {
   readonly namespace: string;
   readonly name: string;
   readonly kind: ImportKind;
+  /** Of a function. */
+  readonly type?: FunctionType;
 }
 
 export interface IngestedModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly imports: readonly Import[];
+  /** The functions that the original exports, by name. */
+  readonly functions: ReadonlyMap<string, FunctionType>;
+  /** Whether there is a {@link startName} to be called first. */
+  readonly hasStart: boolean;
   /** The module's own memory, in pages; absent where it has none. */
   readonly memory?: Bounds;
 }
@@ -79,18 +94,29 @@ export function ingestModule(bytes: Uint8Array, options: IngestOptions): Ingeste
 
 function rewrite(original: Uint8Array<ArrayBuffer>, options: IngestOptions): IngestedModule {
   const sections = readSections(original).filter(({ id }) => id !== sectionIds.custom);
-  const find = (id: number): Section | undefined => sections.find((section) => section.id === id);
-  const imports = readImports(original, find(sectionIds.import));
+  const contents = new Map<number, Uint8Array>(sections.map(({ id, start, end }) => [id, original.subarray(start, end)]));
+  const read = (id: number): Reader => new Reader(contents.get(id) ?? noEntries);
+  const types = readTypes(read(sectionIds.type));
+  const imports = readImports(read(sectionIds.import), types);
   for (const one of imports) assertAllowed(one, options);
-  checkExports(original, find(sectionIds.export));
-  const memory = readMemory(original, find(sectionIds.memory));
-  const contents = new Map<number, Uint8Array>(sections.map((section) => [section.id, original.subarray(section.start, section.end)]));
+  const defined = readFunctions(read(sectionIds.function), types);
+  const functions = readExports(read(sectionIds.export), [...imports.map(({ type }) => type ?? ""), ...defined]);
+  checkTags(read(sectionIds.tag), types);
+  assertAtMost("globals", read(sectionIds.global).u32(), maxGlobals);
+  const memory = readMemory(read(sectionIds.memory));
   if (memory !== undefined) placeMemory(contents, memory, imports.length, options.memory);
-  const tables = find(sectionIds.table);
-  if (tables !== undefined) contents.set(sectionIds.table, capTables(new Reader(original, tables.start, tables.end)));
+  if (contents.has(sectionIds.table)) contents.set(sectionIds.table, capTables(read(sectionIds.table)));
+  const hasStart = options.start === "export" && exportStart(contents);
   const rewritten = writeModule(sectionOrder.flatMap((id) => toSection(id, contents.get(id))));
   if (!WebAssembly.validate(rewritten)) throw invalid(options.tool, "uses a part of the format that cannot be capped");
-  return { bytes: rewritten, imports, ...(memory === undefined ? {} : { memory }) };
+  return { bytes: rewritten, imports, functions, hasStart, ...(memory === undefined ? {} : { memory }) };
+}
+
+/** A section that is not there reads as one without entries. */
+const noEntries = Uint8Array.of(0);
+
+function assertAtMost(what: string, count: number, most: number): void {
+  if (count > most) throw new BinaryError(`has ${count} ${what}, the most is ${most}`);
 }
 
 /** The order that the specification wants (§5.5.16). */
@@ -117,31 +143,48 @@ function assertAllowed({ namespace, name, kind }: Import, { tool, allows }: Inge
   );
 }
 
-function readImports(bytes: Uint8Array, section: Section | undefined): Import[] {
-  if (section === undefined) return [];
-  const reader = new Reader(bytes, section.start, section.end);
+function readImports(reader: Reader, types: readonly FunctionType[]): Import[] {
   const imports: Import[] = [];
-  for (let left = reader.u32(); left > 0; left--) {
+  const count = reader.u32();
+  assertAtMost("imports", count, maxImports);
+  for (let left = count; left > 0; left--) {
     const namespace = reader.name();
     const name = reader.name();
     const kind = importKinds[reader.byte()];
     // Only functions can be granted; the description of any other kind need not be understood, since it is refused.
-    imports.push({ namespace, name, kind: kind ?? "tag" });
-    if (kind !== "function") break;
-    reader.u32();
+    if (kind !== "function") return [...imports, { namespace, name, kind: kind ?? "tag" }];
+    imports.push({ namespace, name, kind, type: types[reader.u32()] ?? "" });
   }
   return imports;
 }
 
-function checkExports(bytes: Uint8Array, section: Section | undefined): void {
-  if (section === undefined) return;
-  const count = new Reader(bytes, section.start, section.end).u32();
-  if (count > maxExports) throw new BinaryError(`has ${count} exports, the most is ${maxExports}`);
+function readExports(reader: Reader, types: readonly FunctionType[]): Map<string, FunctionType> {
+  const functions = new Map<string, FunctionType>();
+  const count = reader.u32();
+  assertAtMost("exports", count, maxExports);
+  for (let left = count; left > 0; left--) {
+    const name = reader.name();
+    if (name === startName) throw new BinaryError(`exports ${JSON.stringify(startName)}, a name that belongs to the host`);
+    const kind = reader.byte();
+    const index = reader.u32();
+    if (importKinds[kind] === "function") functions.set(name, types[index] ?? "");
+  }
+  return functions;
 }
 
-function readMemory(bytes: Uint8Array, section: Section | undefined): Bounds | undefined {
-  if (section === undefined) return undefined;
-  const reader = new Reader(bytes, section.start, section.end);
+/** Turns the start section into an export. Whether there was one. */
+function exportStart(contents: Map<number, Uint8Array>): boolean {
+  const start = contents.get(sectionIds.start);
+  if (start === undefined) return false;
+  const reader = new Reader(contents.get(sectionIds.export) ?? noEntries);
+  const count = reader.u32();
+  const added = Uint8Array.from([...encodeName(startName), importKinds.indexOf("function")]);
+  contents.set(sectionIds.export, concat([Uint8Array.from(encodeU32(count + 1)), reader.rest(), added, start]));
+  contents.delete(sectionIds.start);
+  return true;
+}
+
+function readMemory(reader: Reader): Bounds | undefined {
   const count = reader.u32();
   if (count > 1) throw new BinaryError("has several memories");
   return count === 0 ? undefined : readBounds(reader, "memory");
@@ -154,19 +197,17 @@ function placeMemory(contents: Map<number, Uint8Array>, memory: Bounds, importCo
     contents.set(sectionIds.memory, Uint8Array.from([1, ...encodeBounds({ min: memory.min, max: Math.min(memory.max ?? cap, cap) })]));
     return;
   }
-  const before = contents.get(sectionIds.import) ?? Uint8Array.of(0);
-  const reader = new Reader(before);
+  const reader = new Reader(contents.get(sectionIds.import) ?? noEntries);
   reader.u32();
-  const rest = before.subarray(reader.offset);
   const added = [...encodeName(hostNamespace), ...encodeName("memory"), 2, ...encodeBounds(memory)];
-  contents.set(sectionIds.import, concat([Uint8Array.from(encodeU32(importCount + 1)), rest, Uint8Array.from(added)]));
+  contents.set(sectionIds.import, concat([Uint8Array.from(encodeU32(importCount + 1)), reader.rest(), Uint8Array.from(added)]));
   contents.delete(sectionIds.memory);
 }
 
 /** Gives each table a maximum. Elements are references; the smallest heap type is one byte. */
 function capTables(reader: Reader): Uint8Array {
   const count = reader.u32();
-  if (count > maxTables) throw new BinaryError(`has ${count} tables, the most is ${maxTables}`);
+  assertAtMost("tables", count, maxTables);
   const parts: Uint8Array[] = [Uint8Array.from(encodeU32(count))];
   for (let left = count; left > 0; left--) {
     const type = reader.byte();

@@ -1,3 +1,4 @@
+import { ToolRuntimeError } from "../errors.ts";
 import { pageBytes } from "./ingest.ts";
 
 /** A memory that one run holds. */
@@ -30,7 +31,7 @@ export class MemoryPool {
     this.#maxFreeBytes = maxFreeBytes;
   }
 
-  /** @throws RangeError where the machine has no room for another memory. */
+  /** @throws `ERR_BACKEND_FAILED` where the machine has no room for another memory. */
   take(min: number, max: number): Lease {
     const sizeClass = this.#classOf(min, max);
     const pooled = sizeClass.free.pop();
@@ -64,13 +65,22 @@ function classKey(min: number, max: number): number {
 }
 
 function createMemory(min: number, max: number): WebAssembly.Memory {
-  return new WebAssembly.Memory({ initial: min, maximum: max });
+  try {
+    return new WebAssembly.Memory({ initial: min, maximum: max });
+  } catch (error) {
+    throw new ToolRuntimeError(
+      "ERR_BACKEND_FAILED",
+      `Cannot map ${min * pageBytes} bytes of memory on backend "wasm": the engine has no room; send the task again later`,
+      { cause: error },
+    );
+  }
 }
 
 /** Tries on a memory of the same size class that the engine refuses one page more than the cap. */
 function assertBounded(min: number, max: number): void {
+  const memory = createMemory(min, max);
   try {
-    createMemory(min, max).grow(max - min + 1);
+    memory.grow(max - min + 1);
   } catch (error) {
     if (error instanceof RangeError) return;
     throw error;

@@ -1,10 +1,25 @@
 import type { OutputFile } from "../backend.ts";
 import { ToolRuntimeError } from "../errors.ts";
 
-/** Copies what a run left in its `out` folder. @throws `ERR_LIMIT_DISK` beyond `maxFiles`. */
-export function collectOutputs(files: Iterable<OutputFile>, maxFiles: number): OutputFile[] {
+/**
+ * Copies what a run left in its `out` folder.
+ *
+ * The bytes are counted here once more, because a file with many names (hard links) stands once in the quota but comes
+ * out under each.
+ *
+ * @throws `ERR_LIMIT_DISK` beyond `maxFiles` or `maxBytes`.
+ */
+export function collectOutputs(files: Iterable<OutputFile>, { maxFiles, maxBytes }: { maxFiles: number; maxBytes: number }): OutputFile[] {
   const outputs: OutputFile[] = [];
+  let total = 0;
   for (const { path, bytes } of files) {
+    total += bytes.length;
+    if (total > maxBytes) {
+      throw new ToolRuntimeError("ERR_LIMIT_DISK", `Cannot hand out what the tool wrote: "out" holds more than ${maxBytes} bytes`, {
+        started: true,
+        details: { limit: "disk", value: maxBytes },
+      });
+    }
     if (outputs.length === maxFiles) {
       throw new ToolRuntimeError("ERR_LIMIT_DISK", `Cannot hand out what the tool wrote: it left more than ${maxFiles} files in "out"`, {
         started: true,

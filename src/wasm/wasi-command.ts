@@ -4,22 +4,17 @@ import type { LimitReading } from "../limits.ts";
 import type { ReadyArtifact, WasmOutcome, WasmRun } from "./artifact.ts";
 import type { Bounds } from "./binary.ts";
 import { collectOutputs } from "./outputs.ts";
-import { hostNamespace, ingestModule, pageBytes, type Import } from "./ingest.ts";
+import { hostNamespace, ingestModule, pageBytes, startName, type Import, type IngestedModule } from "./ingest.ts";
 import { requireJspi } from "./jspi.ts";
 import type { Lease, MemoryPool } from "./memory-pool.ts";
 import { trapOf } from "./traps.ts";
-import { AbiTrap, createWasi, FileSystem, ProcExit, suspendingFunctionNames, wasiFunctionNames, type Wasi } from "./wasi/index.ts";
+import { AbiTrap, createWasi, FileSystem, ProcExit, suspendingFunctionNames, type Wasi } from "./wasi/index.ts";
+import { assertWasiTypes, isWasiImport, wasiNamespace } from "./wasi-types.ts";
 import { Yielder } from "./yielder.ts";
 
-export const wasiNamespace = "wasi_snapshot_preview1";
+export { isWasiImport, wasiNamespace } from "./wasi-types.ts";
 
-const granted: ReadonlySet<string> = new Set(wasiFunctionNames);
 const suspending: ReadonlySet<string> = new Set(suspendingFunctionNames);
-
-/** Whether an import is a function of WASI preview 1. */
-export function isWasiImport({ namespace, name, kind }: Import): boolean {
-  return kind === "function" && namespace === wasiNamespace && granted.has(name);
-}
 
 /**
  * Makes a WASI preview 1 command ready: a module that exports `_start` and `memory`.
@@ -28,19 +23,27 @@ export function isWasiImport({ namespace, name, kind }: Import): boolean {
  */
 export async function readyWasiCommand(bytes: Uint8Array, tool: string, pool: MemoryPool): Promise<ReadyArtifact> {
   const allows = (namespace: string, name: string, kind: Import["kind"]): boolean => isWasiImport({ namespace, name, kind });
-  const ingested = ingestModule(bytes, { tool, allows, memory: "import" });
-  const module = await WebAssembly.compile(ingested.bytes);
-  const hasStart = WebAssembly.Module.exports(module).some(({ name, kind }) => name === "_start" && kind === "function");
-  if (!hasStart || ingested.memory === undefined) {
-    const missing = hasStart ? "no memory of its own" : 'no function "_start"';
+  const ingested = ingestModule(bytes, { tool, allows, memory: "import", start: "export" });
+  assertWasiTypes(ingested.imports, tool);
+  const hasEntry = ingested.functions.get("_start") === "->";
+  if (!hasEntry || ingested.memory === undefined) {
+    const missing = hasEntry ? "no memory of its own" : 'no function "_start" without parameters and results';
     throw new ToolRuntimeError(
       "ERR_ARTIFACT_INVALID",
       `Cannot take the WebAssembly module of the tool "${tool}" as a WASI command: it has ${missing}`,
       { details: { tool } },
     );
   }
-  const names = [...new Set(ingested.imports.map(({ name }) => name))];
-  return new WasiCommand(tool, module, names, ingested.memory, pool, ingested.bytes.length);
+  const module = await WebAssembly.compile(ingested.bytes);
+  return new WasiCommand({ tool, module, pool, ingested, memory: ingested.memory });
+}
+
+interface Parts {
+  readonly tool: string;
+  readonly module: WebAssembly.Module;
+  readonly pool: MemoryPool;
+  readonly ingested: IngestedModule;
+  readonly memory: Bounds;
 }
 
 class WasiCommand implements ReadyArtifact {
@@ -51,15 +54,17 @@ class WasiCommand implements ReadyArtifact {
   readonly #names: readonly string[];
   readonly #memory: Bounds;
   readonly #pool: MemoryPool;
+  readonly #entries: readonly string[];
 
-  constructor(tool: string, module: WebAssembly.Module, names: readonly string[], memory: Bounds, pool: MemoryPool, size: number) {
+  constructor({ tool, module, pool, ingested, memory }: Parts) {
     this.#tool = tool;
     this.#module = module;
-    this.#names = names;
+    this.#names = [...new Set(ingested.imports.map(({ name }) => name))];
     this.#memory = memory;
     this.#pool = pool;
+    this.#entries = ingested.hasStart ? [startName, "_start"] : ["_start"];
     // Machine code is several times the size of the bytes it comes from.
-    this.weight = size * 4;
+    this.weight = ingested.bytes.length * 4;
   }
 
   async run(run: WasmRun): Promise<WasmOutcome> {
@@ -78,9 +83,18 @@ class WasiCommand implements ReadyArtifact {
       sleep: (milliseconds) => yielder.sleep(milliseconds),
     });
     wasi.bind(lease.memory);
-    const exit = await this.#start(wasi, lease, io);
-    const readings = readLimits(lease, quotaBytes, fs.quota.bytesLeft);
-    const files = collectOutputs(fs.files("out"), io.maxOutputFiles);
+    let exit: Exit;
+    try {
+      exit = await this.#start(wasi, lease, io);
+    } catch (error) {
+      if (!io.signal.aborted) throw error;
+      exit = { kind: "trapped", trap: "ended by the host" };
+    }
+    const isCapped = this.#isCapped(run.memoryBytes);
+    const readings = readLimits({ lease, isCapped, quotaBytes, bytesLeft: fs.quota.bytesLeft });
+    // Nothing of a run that was ended from outside is handed out or used again.
+    if (io.signal.aborted) return { exit, readings, files: [] };
+    const files = collectOutputs(fs.files("out"), { maxFiles: io.maxOutputFiles, maxBytes: quotaBytes });
     if (exit.kind === "exited") this.#pool.give(lease);
     return { exit, readings, files };
   }
@@ -99,6 +113,11 @@ class WasiCommand implements ReadyArtifact {
     );
   }
 
+  /** Whether the plan's limit is what bounds the memory, and not the module's own smaller maximum. */
+  #isCapped(memoryBytes: number): boolean {
+    return this.#memory.max === undefined || this.#memory.max * pageBytes > memoryBytes;
+  }
+
   /** Instantiates and runs; what the run was ended with from outside goes through. */
   async #start(wasi: Wasi, lease: Lease, io: RunIo): Promise<Exit> {
     const { promising, Suspending } = requireJspi();
@@ -114,9 +133,12 @@ class WasiCommand implements ReadyArtifact {
     io.started();
     try {
       const instance = new WebAssembly.Instance(this.#module, imports);
-      const start = instance.exports["_start"];
-      if (typeof start !== "function") throw new TypeError("the instance lost its export _start");
-      await promising(start as () => unknown)();
+      for (const name of this.#entries) {
+        const entry = instance.exports[name];
+        if (typeof entry !== "function") throw new TypeError(`the instance lost its export ${name}`);
+        await promising(entry as () => unknown)();
+        if (wasi.ended !== undefined) break;
+      }
     } catch (error) {
       return exitOf(wasi.ended ?? error);
     }
@@ -133,7 +155,7 @@ function exitOf(error: unknown): Exit {
   throw error;
 }
 
-function fillFileSystem(io: RunIo, diskBytes: number): FileSystem {
+export function fillFileSystem(io: RunIo, diskBytes: number): FileSystem {
   const fs = new FileSystem({ maxBytes: diskBytes });
   fs.preopen("/");
   fs.mkdir("out");
@@ -142,11 +164,19 @@ function fillFileSystem(io: RunIo, diskBytes: number): FileSystem {
   return fs;
 }
 
-function readLimits(lease: Lease, quotaBytes: number, bytesLeft: number): LimitReading[] {
+interface Measures {
+  readonly lease: Lease;
+  readonly isCapped: boolean;
+  readonly quotaBytes: number;
+  readonly bytesLeft: number;
+}
+
+function readLimits({ lease, isCapped, quotaBytes, bytesLeft }: Measures): LimitReading[] {
   const peak = lease.memory.buffer.byteLength;
+  // Below the cap nothing tells whether the guest was refused memory that it asked for.
+  const reached = peak >= lease.maxBytes ? "yes" : "unknown";
   return [
-    // Below the cap nothing tells whether the guest was refused memory that it asked for.
-    { limit: "memory", applied: lease.maxBytes, source: lease.source, peak, hit: peak >= lease.maxBytes ? "yes" : "unknown" },
+    { limit: "memory", applied: lease.maxBytes, source: lease.source, peak, hit: isCapped ? reached : "no" },
     {
       limit: "disk",
       applied: quotaBytes,
@@ -159,7 +189,7 @@ function readLimits(lease: Lease, quotaBytes: number, bytesLeft: number): LimitR
 }
 
 /** No function that a module can import starts a process or a thread. */
-const singleThreaded: readonly LimitReading[] = [
+export const singleThreaded: readonly LimitReading[] = [
   { limit: "processes", applied: 1, source: "import allow-list", peak: 1, hit: "no" },
   { limit: "cpu", applied: 1, source: "one thread", hit: "no" },
 ];

@@ -1,0 +1,44 @@
+import { parseArgs } from "node:util";
+import { soakSequential } from "./sequential.ts";
+import { soakService } from "./service.ts";
+
+const help = `Usage: npm run soak -- [sequential | service] [options]
+
+The long runs, by hand. Prints a report as JSON; exit code 1 where it does not hold.
+
+  --executions N   of the sequential run (default 1000000)
+  --callers N      of the service run (default 200)
+  --seconds N      of the service run (default 60)
+  --help           this text`;
+
+/** Growth of resident memory over a million executions that still counts as flat. */
+const flatMiB = 16;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    executions: { type: "string", default: "1000000" },
+    callers: { type: "string", default: "200" },
+    seconds: { type: "string", default: "60" },
+    help: { type: "boolean", default: false },
+  },
+});
+const wants = (name: string): boolean => positionals.length === 0 || positionals.includes(name);
+
+if (values.help) {
+  console.log(help);
+} else {
+  if (wants("sequential")) {
+    const report = await soakSequential(Number(values.executions), (done, residentMiB) => {
+      if (done % 100_000 === 0) console.error(`${done} executions, ${residentMiB.toFixed(0)} MiB resident`);
+    });
+    console.log(JSON.stringify(report, null, 2));
+    if (report.growthMiBPerMillion > flatMiB) process.exitCode = 1;
+  }
+  if (wants("service")) {
+    const report = await soakService({ callers: Number(values.callers), seconds: Number(values.seconds) });
+    console.log(JSON.stringify(report, null, 2));
+    const wrong = Object.values(report.calls).some((call) => call.wrong > 0);
+    if (wrong || report.serverErrors > 0 || report.leftProcesses > 0) process.exitCode = 1;
+  }
+}

@@ -1,0 +1,10 @@
+export { assertBackendName, backendNames, openBackend } from "./backends.ts";
+export type { BackendName, BackendOptions } from "./backends.ts";
+export { configSchema, loadConfig, parseConfig } from "./config.ts";
+export type { ServiceConfig, ServiceConfigInput } from "./config.ts";
+export { openRuntime } from "./open-runtime.ts";
+export type { OpenRuntimeOptions } from "./open-runtime.ts";
+export { serve } from "./server.ts";
+export type { RunningServer, ServeOptions } from "./server.ts";
+export { createService } from "./service.ts";
+export type { Service, ServiceOptions } from "./service.ts";

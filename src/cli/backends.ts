@@ -1,0 +1,30 @@
+import { backendNames, openBackend as openByName, type BackendName } from "../adapters/executor/backends.ts";
+import type { Backend } from "../backend.ts";
+import { ToolRuntimeError } from "../errors.ts";
+import { didYouMean } from "../internal/nearest.ts";
+import { UsageError } from "./exit-codes.ts";
+
+export { backendNames, type BackendName } from "../adapters/executor/backends.ts";
+
+export interface OpenOptions {
+  readonly allowsUnsafe: boolean;
+  /** Gets what the operator should know about a backend that is opened. */
+  readonly warn: (message: string) => void;
+}
+
+/** @throws UsageError for a name that is not in the table. */
+export function parseBackendName(name: string): BackendName {
+  const found = backendNames.find((known) => known === name);
+  if (found !== undefined) return found;
+  throw new UsageError(`Unknown backend "${name}"${didYouMean(name, backendNames) || `; there are ${backendNames.join(", ")}`}`);
+}
+
+/** @throws `ERR_POLICY_DENIED` for `unsafe` without the operator's word. */
+export async function openBackend(name: BackendName, { allowsUnsafe, warn }: OpenOptions): Promise<Backend> {
+  if (name !== "unsafe") return openByName(name, {});
+  if (allowsUnsafe) return openByName(name, { acceptUnsafe: true, warn });
+  throw new ToolRuntimeError(
+    "ERR_POLICY_DENIED",
+    'Cannot use the backend "unsafe": it runs tools as this user, without a sandbox; --allow-unsafe takes it all the same',
+  );
+}

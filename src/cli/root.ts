@@ -1,0 +1,20 @@
+import { defineCommand } from "./command.ts";
+
+const notes = `Exit codes: 0 done · 1 failed · 2 wrong usage. The codes of "run" are in its own help.
+
+Examples:
+  toolruntime run ./my-tool --input '{"text":"hello"}' --security dev
+  toolruntime tools list --tools ./tools
+  toolruntime serve --tools ./tools --security dev
+  toolruntime doctor`;
+
+export const root = defineCommand({
+  meta: { name: "toolruntime", description: "Runs tools in the sandbox that they need, and says which limits really held" },
+  notes,
+  subCommands: {
+    run: () => import("./commands/run.ts").then(({ run }) => run),
+    serve: () => import("./commands/serve.ts").then(({ serve }) => serve),
+    tools: () => import("./commands/tools.ts").then(({ tools }) => tools),
+    doctor: () => import("./commands/doctor.ts").then(({ doctor }) => doctor),
+  },
+});

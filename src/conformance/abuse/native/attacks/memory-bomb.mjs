@@ -1,0 +1,18 @@
+import { closeSync, openSync, unlinkSync, writeSync } from "node:fs";
+
+// Bounded, for where nothing else bounds it.
+const mostBytes = 512 * 2 ** 20;
+const [mark, kind] = process.argv.slice(2);
+const piece = Buffer.alloc(2 ** 20, 1);
+
+function fill(path) {
+  const fd = openSync(path, "wx");
+  unlinkSync(path);
+  for (let bytes = 0; bytes < mostBytes; bytes += piece.length) writeSync(fd, piece);
+  closeSync(fd);
+}
+
+const held = [];
+if (kind === "heap") for (let bytes = 0; bytes < mostBytes; bytes += piece.length) held.push(Buffer.alloc(piece.length, 1));
+if (kind === "tmpfs") fill(`/dev/shm/${mark}-${process.pid}`);
+if (kind === "cache") fill("tmp/big");

@@ -1,0 +1,4 @@
+function recurse(depth) {
+  return recurse(depth + 1) + 1;
+}
+recurse(0);

@@ -1,0 +1,54 @@
+import { check } from "../../assert.ts";
+import type { AbuseBench } from "../bench.ts";
+import { all, enforced, fromProfile, walled, type AbuseCase } from "../case.ts";
+import { endedByLimit, foundNothing, ranWell, receipt, refusedByLimit } from "../outcomes.ts";
+
+const MiB = 2 ** 20;
+const memoryBytes = 96 * MiB;
+
+async function bombForks(bench: AbuseBench): Promise<void> {
+  refusedByLimit(await bench.attack("fork-bomb.sh", { resources: { processes: 24, timeout: 3000 } }), "processes");
+}
+
+async function bombMemory(bench: AbuseBench): Promise<void> {
+  for (const kind of ["heap", "tmpfs"]) {
+    const ended = await bench.attack("memory-bomb.mjs", { args: [kind], resources: { memory: memoryBytes, timeout: 20_000 } });
+    endedByLimit(ended, "memory");
+  }
+  const cached = await bench.attack("memory-bomb.mjs", { args: ["cache"], resources: { memory: memoryBytes, timeout: 20_000 } });
+  if (cached.error === undefined) ranWell(cached);
+  else endedByLimit(cached, "memory");
+  const { peak = Number.NaN, applied = Number.NaN } = receipt(cached, "memory");
+  check(peak <= applied, `the peak of "memory" is ${peak}, over the ${applied} that were applied`);
+}
+
+export const hostCases: readonly AbuseCase[] = [
+  { id: "D1", title: "fork bomb", outcome: "LIMIT", holds: enforced("processes"), attack: bombForks },
+  { id: "D2", title: "memory bomb: heap, tmpfs, page cache", outcome: "LIMIT", holds: enforced("memory"), attack: bombMemory },
+  { id: "D3", title: "fills the disk, a million empty files, a sparse terabyte", outcome: "LIMIT", holds: enforced("disk") },
+  {
+    id: "D4",
+    title: "reads the environment of the service, of process 1 and of others, and other runs' folders",
+    outcome: "NONE",
+    holds: walled,
+    attack: async (bench) => foundNothing(await bench.attack("spy.mjs")),
+  },
+  { id: "D5", title: "writes core_pattern, release_agent and sysrq-trigger", outcome: "NONE", holds: walled },
+  { id: "D6", title: "kills process 1, stops its parent, kills everything", outcome: "NONE", holds: walled },
+  {
+    id: "D7",
+    title: "ptrace, bpf, userfaultfd, io_uring, keyctl, unshare, mount, kexec",
+    outcome: "NONE",
+    holds: all(walled, fromProfile("standard")),
+  },
+  { id: "D8", title: "a set-uid program", outcome: "NONE", holds: walled },
+  { id: "D9", title: "looks for sockets of container engines, service accounts and cloud credentials", outcome: "NONE", holds: walled },
+  {
+    id: "D10",
+    title: "open file descriptors beyond 0, 1 and 2",
+    outcome: "NONE",
+    attack: async (bench) => foundNothing(await bench.attack("descriptors.sh")),
+  },
+  { id: "D11", title: "writes outside the granted folders", outcome: "NONE", holds: all(walled, fromProfile("standard")) },
+  { id: "D12", title: "a kernel that is not the one that the backend names", outcome: "DENY", holds: walled },
+];

@@ -1,0 +1,90 @@
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import { methodNotAllowed } from "hono/method-not-allowed";
+import { ToolRuntimeError } from "../errors.ts";
+import { getBlob, getTool, listBackends, listTools, live, Prober, putBlob, ready } from "./catalog.ts";
+import { execute } from "./execute.ts";
+import { cancelExecution, getEvents, getExecution } from "./executions.ts";
+import { described, openApi } from "./openapi.ts";
+import { normalize, type AppOptions, type Settings } from "./options.ts";
+import { headersOf, replyJson, replyProblem } from "./reply.ts";
+import { Runner } from "./runner.ts";
+import { gate, identify, noteError, type AppContext, type AppEnv } from "./scope.ts";
+
+/**
+ * The HTTP service as a Hono app, for any platform that has fetch. It knows no backend: the runtime behind it may be one
+ * backend, a router over many, or a client of other nodes.
+ */
+export function createApp(options: AppOptions): Hono<AppEnv> {
+  const settings = normalize(options);
+  const runner = new Runner(settings);
+  const prober = new Prober(settings);
+  const app = new Hono<AppEnv>();
+  const refuse = (c: AppContext, error: unknown, headers?: Record<string, string>): Response =>
+    replyProblem(c.get("scope").requestId, noteError(settings, c.get("scope"), error), headers);
+  app.onError((error, c) => refuse(c, error));
+  const checkMethod = methodNotAllowed({
+    app,
+    onMethodNotAllowed: (c: AppContext, methods) => refuse(c, wrongMethod(c, methods), { allow: methods.join(", ") }),
+  });
+  app.notFound(async (c) => {
+    // As a middleware it would look at each answer; only those without a route concern it.
+    await checkMethod(c, async () => {
+      c.res = new Response(null, { status: 404 });
+    });
+    return c.res.status === 404 ? refuse(c, routeNotFound(c)) : c.res;
+  });
+  app.use(gate(settings));
+  if (settings.origins.length > 0)
+    app.use(cors({ origin: [...settings.origins], exposeHeaders: ["location", "retry-after", "x-request-id"] }));
+  addRoutes(app, runner, prober, settings);
+  for (const { path, app: mounted, access } of settings.mounts) {
+    if (access !== "public") {
+      const check = async (c: AppContext, next: () => Promise<void>): Promise<void> => {
+        await identify(c, settings, access);
+        await next();
+      };
+      app.use(path, check).use(`${path}/*`, check);
+    }
+    app.route(path, mounted);
+  }
+  return app;
+}
+
+function routeNotFound(c: AppContext): ToolRuntimeError {
+  const path = JSON.stringify(c.req.path.slice(0, 200));
+  return new ToolRuntimeError("ERR_ROUTE_NOT_FOUND", `Cannot find ${path}: the service has no such path; see /openapi.json`);
+}
+
+function wrongMethod(c: AppContext, methods: readonly string[]): ToolRuntimeError {
+  const method = JSON.stringify(c.req.method.slice(0, 20));
+  return new ToolRuntimeError("ERR_METHOD_NOT_ALLOWED", `Cannot take ${method} at this path: it takes ${methods.join(", ")}`, {
+    details: { allowed: methods },
+  });
+}
+
+function addRoutes(app: Hono<AppEnv>, runner: Runner, prober: Prober, settings: Settings): void {
+  app.post("/v1/executions", described("execute", execute(runner, settings)));
+  app.get("/v1/executions/:id", described("getExecution", getExecution(settings)));
+  app.delete("/v1/executions/:id", described("cancelExecution", cancelExecution(runner, settings)));
+  app.get("/v1/executions/:id/events", described("getEvents", getEvents(settings)));
+  app.get("/v1/tools", described("listTools", listTools(settings)));
+  app.get("/v1/tools/:name", described("getTool", getTool(settings)));
+  app.get("/v1/tools/:name/:version", described("getToolVersion", getTool(settings)));
+  app.get("/v1/backends", described("listBackends", listBackends(prober, settings)));
+  app.post("/v1/blobs", described("putBlob", putBlob(settings)));
+  app.get("/v1/blobs/:digest", described("getBlob", getBlob(settings)));
+  app.get("/livez", described("live", live()));
+  app.get("/readyz", described("ready", ready(prober, settings)));
+  const { metrics } = settings;
+  if (metrics !== undefined) {
+    const expose = async (c: AppContext): Promise<Response> => {
+      await identify(c, settings, "metrics");
+      const { contentType, text } = await metrics.expose({ running: runner.running });
+      return new Response(text, { headers: headersOf(c.get("scope").requestId, contentType) });
+    };
+    app.get("/metrics", described("metrics", expose));
+  }
+  const document = openApi(app, settings.version);
+  app.get("/openapi.json", async (c) => replyJson(c.get("scope").requestId, 200, await document()));
+}

@@ -1,0 +1,115 @@
+import type { Hono } from "hono";
+import type { SecurityProfile } from "../profile.ts";
+import type { Registry } from "../registry.ts";
+import type { Runtime } from "../runtime.ts";
+import type { BlobStore, ExecutionStore } from "../store.ts";
+import type { Authenticator, Scope } from "./auth.ts";
+
+/** Takes facts and a sentence, as pino does. */
+export interface Log {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
+/** Counts what happens; the Node host has one for Prometheus. */
+export interface Metrics {
+  requestEnded(facts: { readonly method: string; readonly status: number; readonly ms: number }): void;
+  executionEnded(facts: {
+    readonly tool: string;
+    readonly backend: string;
+    /** `OK`, or the error's code. */
+    readonly outcome: string;
+    readonly exitCode?: number;
+    readonly ms: number;
+  }): void;
+  expose(facts: { readonly running: number }): Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+export interface ServiceLimits {
+  /** A JSON body, in bytes. Default 4 MiB. */
+  readonly maxJsonBytes: number;
+  /** Files inside a JSON body, decoded, all together. Default 1 MiB. */
+  readonly maxInlineFileBytes: number;
+  /** A multipart body or a blob, in bytes. Default 64 MiB. */
+  readonly maxUploadBytes: number;
+  /** Files in one request. Default 256. */
+  readonly maxFiles: number;
+  /** Executions that run or wait; more are refused with 429. Default 1024. */
+  readonly maxExecutions: number;
+  /** How long a reader may leave what is ready for it unread, in ms. Default by profile: 30, 10 and 5 s. */
+  readonly stalledReaderMs: number;
+  readonly heartbeatMs: number;
+}
+
+/** Further routes behind the same checks: `/mcp`, a page to read the API. */
+export interface Mount {
+  readonly path: string;
+  readonly app: Hono;
+  /** `"public"`: without a token. */
+  readonly access: Scope | "public";
+}
+
+/** What app and host tell each other while the service runs. */
+export interface ServiceState {
+  /** Set by the host: no new work. */
+  isDraining: boolean;
+  /** Set by the app: executions that have not ended. */
+  running: number;
+}
+
+export interface AppOptions {
+  /** Not closed by the app. */
+  readonly runtime: Runtime;
+  readonly tools: Registry;
+  /** The runtime's store too, or files by digest are not found. */
+  readonly blobs: BlobStore;
+  readonly executions: ExecutionStore;
+  readonly authenticate: Authenticator;
+  /** The values of Host that are answered, without a port; `"any"` where the platform routes by host. */
+  readonly hosts: readonly string[] | "any";
+  /** Origins besides the service's own whose pages may call it. */
+  readonly origins?: readonly string[];
+  /** Tasks that ask for a weaker profile are refused. Default: the runtime's. */
+  readonly security?: SecurityProfile;
+  readonly log?: Log;
+  readonly metrics?: Metrics;
+  readonly limits?: Partial<ServiceLimits>;
+  readonly state?: ServiceState;
+  readonly mounts?: readonly Mount[];
+  /** Shown in the OpenAPI document. */
+  readonly version?: string;
+}
+
+export interface Settings extends Required<Omit<AppOptions, "limits" | "metrics">> {
+  readonly limits: ServiceLimits;
+  readonly metrics: Metrics | undefined;
+}
+
+const stalledReaderMs: Readonly<Record<SecurityProfile, number>> = { dev: 30_000, standard: 10_000, hardened: 5000 };
+
+const silentLog: Log = { info() {}, warn() {}, error() {} };
+
+export function normalize(options: AppOptions): Settings {
+  const security = options.security ?? options.runtime.security;
+  const { limits } = options;
+  return {
+    ...options,
+    origins: options.origins ?? [],
+    security,
+    log: options.log ?? silentLog,
+    metrics: options.metrics,
+    limits: {
+      maxJsonBytes: limits?.maxJsonBytes ?? 4 * 2 ** 20,
+      maxInlineFileBytes: limits?.maxInlineFileBytes ?? 2 ** 20,
+      maxUploadBytes: limits?.maxUploadBytes ?? 64 * 2 ** 20,
+      maxFiles: limits?.maxFiles ?? 256,
+      maxExecutions: limits?.maxExecutions ?? 1024,
+      stalledReaderMs: limits?.stalledReaderMs ?? stalledReaderMs[security],
+      heartbeatMs: limits?.heartbeatMs ?? 5000,
+    },
+    state: options.state ?? { isDraining: false, running: 0 },
+    mounts: options.mounts ?? [],
+    version: options.version ?? "0.0.0",
+  };
+}

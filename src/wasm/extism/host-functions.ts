@@ -1,0 +1,205 @@
+import type { RunIo } from "../../backend.ts";
+import { AbiTrap } from "../wasi/index.ts";
+import type { Yielder } from "../yielder.ts";
+import type { SdkFunction } from "./client.ts";
+import { HostMemory, HostMemoryLimit } from "./host-memory.ts";
+
+/** The namespace of Extism's host functions (https://extism.org/docs/concepts/host-functions). */
+export const extismNamespace = "extism:host/env";
+
+const levels = ["trace", "debug", "info", "warn", "error"] as const;
+type Level = (typeof levels)[number];
+/** Logs below this are dropped, and a plug-in that asks does not even make them. */
+const lowestLevel = levels.indexOf("info");
+/** Beyond this many variables each new one is refused. */
+const maxVariables = 4096;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Ends the plug-in for a reason that is not its own: the run was ended, or nobody takes its logs. */
+export class HostEnd {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    this.reason = reason;
+  }
+}
+
+type Ended = AbiTrap | HostMemoryLimit | HostEnd;
+
+/** What one call of a plug-in has in common with its host functions. */
+export class PluginCall {
+  readonly memory: HostMemory;
+  readonly io: RunIo;
+  readonly yielder: Yielder;
+  readonly variables = new Map<string, Uint8Array>();
+  output: Uint8Array = new Uint8Array(0);
+  error: Uint8Array | undefined;
+  readonly #input: DataView;
+  readonly #signal: AbortSignal;
+  #inputAddress: bigint | undefined;
+  #ended: Ended | undefined;
+
+  constructor(io: RunIo, yielder: Yielder, hostBytes: number) {
+    this.io = io;
+    this.yielder = yielder;
+    this.memory = new HostMemory(hostBytes, (error) => this.end(error));
+    this.#input = new DataView(io.stdin.buffer, io.stdin.byteOffset, io.stdin.byteLength);
+    this.#signal = io.signal;
+  }
+
+  /** Why the host ended the plug-in, if it did; also where the plug-in caught the throw and went on. */
+  get ended(): Ended | undefined {
+    return this.#ended;
+  }
+
+  /**
+   * To be called first in each host call. Once the plug-in was ended it throws the same again: a guest can catch what the
+   * host throws (threat: `catch_all` around a limit).
+   */
+  get live(): this {
+    if (this.#ended !== undefined) throw this.#ended;
+    if (this.#signal.aborted) this.end(new HostEnd(this.#signal.reason));
+    return this;
+  }
+
+  end(error: Ended): never {
+    this.#ended ??= error;
+    throw this.#ended;
+  }
+
+  /** The input as a block; it counts as host memory from here on. */
+  inputAddress(): bigint {
+    this.#inputAddress ??= this.memory.store(this.io.stdin);
+    return this.#inputAddress;
+  }
+
+  loadInputU8(address: bigint): number {
+    return this.#input.getUint8(this.#inputOffset(address, 1));
+  }
+
+  loadInputU64(address: bigint): bigint {
+    return this.#input.getBigUint64(this.#inputOffset(address, 8), true);
+  }
+
+  #inputOffset(address: bigint, length: number): number {
+    const at = Number(address);
+    if (at >= 0 && at + length <= this.#input.byteLength) return at;
+    return this.end(new AbiTrap(`Cannot read the input at ${address}`));
+  }
+
+  log(level: Level, address: bigint): Promise<void> | void {
+    const text = this.memory.block(address);
+    this.memory.free(address);
+    if (levels.indexOf(level) < lowestLevel) return;
+    const head = encoder.encode(`${level}: `);
+    const line = new Uint8Array(head.length + text.length + 1);
+    line.set(head);
+    line.set(text, head.length);
+    line[line.length - 1] = 0x0a;
+    const fail = (error: unknown): never => this.end(new HostEnd(error));
+    try {
+      return this.yielder.after(this.io.stderr(line))?.catch(fail);
+    } catch (error) {
+      fail(error);
+    }
+  }
+
+  setVariable(key: bigint, value: bigint): void {
+    const name = decoder.decode(this.memory.block(key));
+    const old = this.variables.get(name);
+    const keptBytes = (bytes: Uint8Array | undefined): number => (bytes === undefined ? 0 : bytes.length + 2 * name.length + 128);
+    if (value === 0n) {
+      this.variables.delete(name);
+      this.memory.charge(-keptBytes(old));
+      return;
+    }
+    const content = this.memory.block(value);
+    if (old === undefined && this.variables.size === maxVariables) this.end(new HostMemoryLimit());
+    this.memory.charge(keptBytes(content) - keptBytes(old));
+    this.variables.set(name, content.slice());
+  }
+
+  variable(key: bigint): bigint {
+    const name = decoder.decode(this.memory.block(key));
+    this.memory.free(key);
+    const value = this.variables.get(name);
+    return value === undefined ? 0n : this.memory.store(value);
+  }
+
+  /** No plug-in is given configuration, so no key has a value: not even one that every JavaScript object inherits. */
+  configuration(key: bigint): bigint {
+    this.memory.free(key);
+    return 0n;
+  }
+
+  setError(address: bigint): void {
+    this.error = address === 0n ? undefined : this.memory.block(address);
+  }
+
+  setOutput(address: bigint, length: bigint): void {
+    if (length === 0n) {
+      this.output = new Uint8Array(0);
+      return;
+    }
+    const block = this.memory.block(address);
+    if (length < 0n || length > BigInt(block.length)) this.end(new AbiTrap("Cannot set the output: it is not inside its block"));
+    this.output = block.subarray(0, Number(length));
+  }
+}
+
+/**
+ * All functions of Extism's host that a plug-in may import. Those that reach the network (`http_request`,
+ * `http_status_code`, `http_headers`) are not among them: nothing grants them, so ingest refuses them by name. The first
+ * parameter is the SDK's own call context, which is not used.
+ */
+const functions = {
+  __proto__: null,
+
+  alloc: (c: PluginCall) => (_: unknown, size: bigint) => c.live.memory.allocate(size),
+  free: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.free(address),
+  length: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.length(address),
+  length_unsafe: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.length(address),
+  load_u8: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.loadU8(address),
+  load_u64: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.loadU64(address),
+  store_u8: (c: PluginCall) => (_: unknown, address: bigint, value: number) => c.live.memory.storeU8(address, value),
+  store_u64: (c: PluginCall) => (_: unknown, address: bigint, value: bigint) => c.live.memory.storeU64(address, value),
+
+  input_offset: (c: PluginCall) => () => c.live.inputAddress(),
+  input_length: (c: PluginCall) => () => BigInt(c.live.io.stdin.length),
+  input_load_u8: (c: PluginCall) => (_: unknown, at: bigint) => c.live.loadInputU8(at),
+  input_load_u64: (c: PluginCall) => (_: unknown, at: bigint) => c.live.loadInputU64(at),
+  output_set: (c: PluginCall) => (_: unknown, address: bigint, length: bigint) => c.live.setOutput(address, length),
+  error_set: (c: PluginCall) => (_: unknown, address: bigint) => c.live.setError(address),
+
+  config_get: (c: PluginCall) => (_: unknown, key: bigint) => c.live.configuration(key),
+  var_get: (c: PluginCall) => (_: unknown, key: bigint) => c.live.variable(key),
+  var_set: (c: PluginCall) => (_: unknown, key: bigint, value: bigint) => c.live.setVariable(key, value),
+
+  get_log_level: (c: PluginCall) => () => (c.live, lowestLevel),
+  log_trace: (c: PluginCall) => (_: unknown, address: bigint) => c.live.log("trace", address),
+  log_debug: (c: PluginCall) => (_: unknown, address: bigint) => c.live.log("debug", address),
+  log_info: (c: PluginCall) => (_: unknown, address: bigint) => c.live.log("info", address),
+  log_warn: (c: PluginCall) => (_: unknown, address: bigint) => c.live.log("warn", address),
+  log_error: (c: PluginCall) => (_: unknown, address: bigint) => c.live.log("error", address),
+};
+
+type FunctionName = Exclude<keyof typeof functions, "__proto__">;
+
+/** Those that wait for whoever reads the logs. */
+const suspending: ReadonlySet<string> = new Set(levels.map((level) => `log_${level}`));
+
+/** Whether a plug-in may import this function of Extism's host. */
+export function isHostFunction(name: string): name is FunctionName {
+  // The table has no prototype, so nothing but its functions is found in it.
+  return name in functions;
+}
+
+export function mayWait(name: FunctionName): boolean {
+  return suspending.has(name);
+}
+
+export function hostFunction(name: FunctionName, call: PluginCall): SdkFunction {
+  return functions[name](call);
+}

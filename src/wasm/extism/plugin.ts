@@ -1,0 +1,308 @@
+import type { Exit, RunIo } from "../../backend.ts";
+import { ToolRuntimeError } from "../../errors.ts";
+import type { LimitReading } from "../../limits.ts";
+import type { ReadyArtifact, WasmOutcome, WasmRun } from "../artifact.ts";
+import { ingestModule, pageBytes, type Import, type IngestedModule } from "../ingest.ts";
+import { requireJspi } from "../jspi.ts";
+import { collectOutputs } from "../outputs.ts";
+import { trapOf } from "../traps.ts";
+import { AbiTrap, createWasi, FileSystem, ProcExit, suspendingFunctionNames, type Wasi } from "../wasi/index.ts";
+import { fillFileSystem, isWasiImport, singleThreaded, wasiNamespace } from "../wasi-command.ts";
+import { Yielder } from "../yielder.ts";
+import { loadExtism, type ExtismSdk, type SdkFunction } from "./client.ts";
+import { extismNamespace, HostEnd, hostFunction, isHostFunction, mayWait, PluginCall } from "./host-functions.ts";
+import { HostMemoryLimit } from "./host-memory.ts";
+import { renameModule } from "./rename.ts";
+
+/** The SDK puts a WASI of its own (`node:wasi`, or one that logs to the console) in front of ours under the true name. */
+const ownWasiNamespace = "toolruntime:wasi";
+/** What the SDK would call by itself before we can give WASI its memory. We call it under another name. */
+const initializers: ReadonlySet<string> = new Set(["_initialize", "_start", "hs_init"]);
+const waitsInWasi: ReadonlySet<string> = new Set(suspendingFunctionNames);
+/** Compiled modules are kept for this many memory limits; a tool seldom meets more than one. */
+const maxCaps = 4;
+const maxPages = 65_536;
+/** The part of the memory limit that is the host's blocks and variables; the plug-in's own memory has the rest. */
+const hostShare = 1 / 4;
+const maxHostBytes = 64 * 2 ** 20;
+
+/** Without WASI a plug-in has no function that writes to a file. */
+const noDisk: LimitReading = { limit: "disk", applied: 0, source: "import allow-list", peak: 0, hit: "no" };
+
+const encoder = new TextEncoder();
+
+export interface ExtismOptions {
+  /** For messages. */
+  readonly tool: string;
+  /** The exported function. `"run"` unless given. */
+  readonly entry?: string;
+  /** Loads the SDK; for tests. */
+  readonly load?: () => Promise<ExtismSdk>;
+}
+
+/**
+ * Makes an Extism plug-in ready. The SDK links it; host functions, memory limits and the call are this engine's own, because
+ * 2.0.0-rc13 bounds none of them. A plug-in gets no configuration and no network.
+ *
+ * @throws `ERR_ARTIFACT_INVALID`, `ERR_IMPORT_DENIED`, `ERR_BACKEND_UNAVAILABLE`.
+ */
+export async function readyExtism(bytes: Uint8Array, options: ExtismOptions): Promise<ReadyArtifact> {
+  const { tool, entry = "run", load = loadExtism } = options;
+  const ingested = ingest(bytes, tool, maxPages * pageBytes);
+  const module = await WebAssembly.compile(ingested.bytes);
+  const functions = WebAssembly.Module.exports(module).flatMap(({ name, kind }) => (kind === "function" ? [name] : []));
+  if (!functions.includes(entry)) {
+    const exported =
+      functions.length === 0
+        ? "no function"
+        : functions
+            .slice(0, 20)
+            .map((name) => JSON.stringify(name))
+            .join(", ");
+    throw new ToolRuntimeError(
+      "ERR_ARTIFACT_INVALID",
+      `Cannot take the WebAssembly module of the tool "${tool}" as an Extism plug-in: it has no function ${JSON.stringify(entry)}; it exports ${exported}`,
+      { details: { tool, entry } },
+    );
+  }
+  const sdk = await load();
+  return new ExtismArtifact({ tool, entry, bytes, imports: ingested.imports, minPages: ingested.memory?.min ?? 0, sdk });
+}
+
+/** Whether a plug-in may import this. Names come from tables without prototype, so `__proto__` and its like are in none. */
+function allows(namespace: string, name: string, kind: Import["kind"]): boolean {
+  if (kind !== "function") return false;
+  return namespace === extismNamespace ? isHostFunction(name) : isWasiImport({ namespace, name, kind });
+}
+
+function ingest(bytes: Uint8Array, tool: string, memoryBytes: number): IngestedModule {
+  return ingestModule(bytes, { tool, allows, memory: memoryBytes });
+}
+
+function renameInitializer(name: string): string {
+  return initializers.has(name) ? `toolruntime:${name}` : name;
+}
+
+interface Parts {
+  readonly tool: string;
+  readonly entry: string;
+  readonly bytes: Uint8Array;
+  readonly imports: readonly Import[];
+  readonly minPages: number;
+  readonly sdk: ExtismSdk;
+}
+
+class ExtismArtifact implements ReadyArtifact {
+  readonly abi = "extism";
+  readonly weight: number;
+  readonly #parts: Parts;
+  readonly #hostNames: readonly string[];
+  readonly #wasiNames: readonly string[];
+  readonly #modules = new Map<number, Promise<WebAssembly.Module>>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    const named = (wanted: string): string[] => [
+      ...new Set(parts.imports.flatMap(({ namespace, name }) => (namespace === wanted ? [name] : []))),
+    ];
+    this.#hostNames = named(extismNamespace);
+    this.#wasiNames = named(wasiNamespace);
+    // The original, and machine code several times its size.
+    this.weight = parts.bytes.length * 5;
+  }
+
+  async run(run: WasmRun): Promise<WasmOutcome> {
+    const { io, memoryBytes } = run;
+    this.#assertFiles(io);
+    const hostBytes = Math.min(Math.floor(memoryBytes * hostShare), maxHostBytes);
+    const pages = Math.min(Math.floor((memoryBytes - hostBytes) / pageBytes), maxPages);
+    const module = await this.#module(pages);
+    const yielder = new Yielder(io.signal);
+    const call = new PluginCall(io, yielder, hostBytes);
+    const fs = this.#wasiNames.length === 0 ? undefined : fillFileSystem(io, run.diskBytes);
+    const quotaBytes = fs?.quota.bytesLeft ?? 0;
+    const wasi = fs === undefined ? undefined : this.#wasi(io, fs, yielder);
+    const { exit, peakBytes } = await this.#call(module, call, wasi);
+    const files = fs === undefined ? [] : collectOutputs(fs.files("out"), { maxFiles: io.maxOutputFiles, maxBytes: quotaBytes });
+    const isOverHost = call.ended instanceof HostMemoryLimit;
+    const readings = [
+      memoryReading({
+        applied: pages * pageBytes + hostBytes,
+        peak: peakBytes,
+        isHit: isOverHost || peakBytes.module === pages * pageBytes,
+      }),
+      fs === undefined
+        ? noDisk
+        : ({ limit: "disk", applied: quotaBytes, source: "file system quota", peak: quotaBytes - fs.quota.bytesLeft } as const),
+      ...singleThreaded,
+    ];
+    return { exit, readings, files, ...(isOverHost ? { limitHit: { limit: "memory" } as const } : {}) };
+  }
+
+  #assertFiles(io: RunIo): void {
+    if (io.files.length === 0 || this.#wasiNames.length > 0) return;
+    const { tool } = this.#parts;
+    throw new ToolRuntimeError(
+      "ERR_INPUT_INVALID",
+      `Cannot give files to the tool "${tool}": its plug-in imports no WASI and so has no way to read them; send their content as input`,
+      { details: { tool } },
+    );
+  }
+
+  /** The module with its own memory capped at so many pages. */
+  #module(pages: number): Promise<WebAssembly.Module> {
+    const known = this.#modules.get(pages);
+    if (known !== undefined) return known;
+    const { tool, bytes, minPages } = this.#parts;
+    if (minPages > pages) {
+      const [needed, limit] = [minPages * pageBytes, pages * pageBytes];
+      throw new ToolRuntimeError(
+        "ERR_LIMIT_MEMORY",
+        `Cannot start the tool "${tool}": its plug-in begins with ${needed} bytes of memory, its limit "memory" leaves it ${limit}`,
+        { details: { limit: "memory", value: limit, observed: needed } },
+      );
+    }
+    const renamed = renameModule(ingest(bytes, tool, pages * pageBytes).bytes, {
+      namespace: (namespace) => (namespace === wasiNamespace ? ownWasiNamespace : namespace),
+      exported: renameInitializer,
+    });
+    const compiling = WebAssembly.compile(renamed);
+    const oldest = this.#modules.keys().next();
+    if (this.#modules.size === maxCaps && oldest.done !== true) this.#modules.delete(oldest.value);
+    this.#modules.set(pages, compiling);
+    return compiling;
+  }
+
+  /** A plug-in's output is what it sets as such, so what it prints is logs. */
+  #wasi(io: RunIo, fs: FileSystem, yielder: Yielder): Wasi {
+    const log = (bytes: Uint8Array): void | Promise<void> => yielder.after(io.stderr(bytes));
+    return createWasi({
+      args: [this.#parts.tool],
+      env: io.env,
+      fs,
+      stdin: io.stdin,
+      stdout: log,
+      stderr: log,
+      sleep: (milliseconds) => yielder.sleep(milliseconds),
+    });
+  }
+
+  /** The functions for one call: records of their own, since the SDK writes to what it is given. */
+  #functions(call: PluginCall, wasi: Wasi | undefined): Record<string, Record<string, SdkFunction>> {
+    const functions: Record<string, Record<string, SdkFunction>> = Object.create(null);
+    const host: Record<string, SdkFunction> = (functions[extismNamespace] = Object.create(null));
+    for (const name of this.#hostNames) {
+      if (isHostFunction(name)) host[name] = mayWait(name) ? markWaiting(hostFunction(name, call)) : hostFunction(name, call);
+    }
+    if (wasi === undefined) return functions;
+    const linked = wasi.link(this.#wasiNames);
+    const own: Record<string, SdkFunction> = (functions[ownWasiNamespace] = Object.create(null));
+    for (const name of this.#wasiNames) {
+      const target = linked[name];
+      if (target === undefined) continue;
+      const withContext: SdkFunction = (_context, ...parameters) => (target as (...given: unknown[]) => unknown)(...parameters);
+      own[name] = waitsInWasi.has(name) ? markWaiting(withContext) : withContext;
+    }
+    return functions;
+  }
+
+  /** One plug-in instance for one call; what the run was ended with from outside goes through. */
+  async #call(module: WebAssembly.Module, call: PluginCall, wasi: Wasi | undefined): Promise<{ exit: Exit; peakBytes: PeakBytes }> {
+    let memory: WebAssembly.Memory | undefined;
+    let exit: Exit;
+    call.io.started();
+    try {
+      // The timeout, the allowed hosts and the memory options of the SDK are never used: rc13 does not hold them.
+      const plugin = await this.#parts.sdk.createPlugin(
+        { wasm: [{ module, name: "main" }] },
+        { functions: this.#functions(call, wasi), useWasi: false },
+      );
+      const { exports } = await plugin.getInstance();
+      if (exports["memory"] instanceof WebAssembly.Memory) memory = exports["memory"];
+      if (memory !== undefined) wasi?.bind(memory);
+      await initialize(exports);
+      exit = await this.#finish(call, await enter(exports, renameInitializer(this.#parts.entry), this.#parts.tool));
+    } catch (error) {
+      exit = exitOf(call.ended ?? wasi?.ended ?? error);
+    }
+    // A guest that catches every exception may have caught the one that ended it, and gone on to return.
+    if (call.ended !== undefined) exit = exitOf(call.ended);
+    else if (wasi?.ended !== undefined) exit = exitOf(wasi.ended);
+    return { exit, peakBytes: { module: memory?.buffer.byteLength, host: call.memory.peakBytes } };
+  }
+
+  async #finish(call: PluginCall, code: unknown): Promise<Exit> {
+    if (call.ended !== undefined) return exitOf(call.ended);
+    const hasFailed = call.error !== undefined || (code !== undefined && code !== 0 && code !== 0n);
+    if (!hasFailed) {
+      if (call.output.length > 0) await call.io.stdout(call.output.slice());
+      return { kind: "exited", code: 0 };
+    }
+    const { error = encoder.encode(`The plug-in's function "${this.#parts.entry}" returned ${String(code)}`) } = call;
+    const line = new Uint8Array(error.length + 1);
+    line.set(error);
+    line[error.length] = 0x0a;
+    await call.io.stderr(line);
+    return { kind: "exited", code: 1 };
+  }
+}
+
+const AsyncFunction: unknown = (async () => {}).constructor;
+
+/** The SDK suspends the plug-in where a function's constructor is AsyncFunction. A real one would suspend at each call. */
+function markWaiting(linked: SdkFunction): SdkFunction {
+  return Object.defineProperty(linked, "constructor", { value: AsyncFunction });
+}
+
+/** Runs what a toolchain wants run before the first call: a reactor's `_initialize`, Haskell's `hs_init`. */
+async function initialize(exports: WebAssembly.Exports): Promise<void> {
+  const { promising } = requireJspi();
+  const reactor = exports[renameInitializer("_initialize")] ?? exports["__wasm_call_ctors"];
+  if (typeof reactor === "function") await promising(reactor as () => unknown)();
+  const haskell = exports[renameInitializer("hs_init")];
+  // Its two parameters, argc and argv, are 0 where they are left out.
+  if (typeof haskell === "function") await promising(haskell as () => unknown)();
+}
+
+async function enter(exports: WebAssembly.Exports, name: string, tool: string): Promise<unknown> {
+  const entry = exports[name];
+  if (typeof entry !== "function" || entry.length > 0) {
+    throw new ToolRuntimeError(
+      "ERR_ARTIFACT_INVALID",
+      `Cannot call the plug-in of the tool "${tool}": its function "${name}" takes parameters`,
+      {
+        details: { tool, entry: name },
+      },
+    );
+  }
+  return requireJspi().promising(entry as () => unknown)();
+}
+
+function exitOf(ended: unknown): Exit {
+  if (ended instanceof ProcExit) return { kind: "exited", code: ended.code };
+  if (ended instanceof AbiTrap) return { kind: "trapped", trap: "abi" };
+  if (ended instanceof HostMemoryLimit) return { kind: "trapped", trap: ended.message };
+  if (ended instanceof HostEnd) throw ended.reason;
+  // A `start` section cannot wait, so it may not call what may have to: a log function, fd_write, poll_oneoff.
+  if (ended instanceof Error && ended.name === "SuspendError") return { kind: "trapped", trap: "host call in start section" };
+  const trapped = trapOf(ended);
+  if (trapped !== undefined) return trapped;
+  throw ended;
+}
+
+interface PeakBytes {
+  /** Absent where the plug-in keeps its memory to itself. */
+  readonly module: number | undefined;
+  readonly host: number;
+}
+
+function memoryReading({ applied, peak, isHit }: { applied: number; peak: PeakBytes; isHit: boolean }): LimitReading {
+  return {
+    limit: "memory",
+    applied,
+    source: "maximum of the module's memory, and the host memory's counter",
+    ...(peak.module === undefined ? {} : { peak: peak.module + peak.host }),
+    // Below the cap nothing tells whether the guest was refused memory that it asked for.
+    hit: isHit ? "yes" : "unknown",
+  };
+}

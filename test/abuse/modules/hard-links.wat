@@ -1,0 +1,20 @@
+;; Makes one large file in "out" and two hundred more names for it.
+(module
+  (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_filestat_set_size" (func $resize (param i32 i64) (result i32)))
+  (import "wasi_snapshot_preview1" "path_link" (func $link (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "out/first")
+  (data (i32.const 32) "out/AA")
+  (func (export "_start") (local $count i32)
+    (if (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 9) (i32.const 1) (i64.const 0x400040) (i64.const 0) (i32.const 0) (i32.const 0))
+      (then (call $exit (i32.const 1))))
+    (if (call $resize (i32.load (i32.const 0)) (i64.const 67108864)) (then (call $exit (i32.const 2))))
+    (loop $more
+      (i32.store8 (i32.const 36) (i32.add (i32.const 65) (i32.div_u (local.get $count) (i32.const 26))))
+      (i32.store8 (i32.const 37) (i32.add (i32.const 65) (i32.rem_u (local.get $count) (i32.const 26))))
+      (if (call $link (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 9) (i32.const 3) (i32.const 32) (i32.const 6))
+        (then (call $exit (i32.const 3))))
+      (local.set $count (i32.add (local.get $count) (i32.const 1)))
+      (br_if $more (i32.lt_u (local.get $count) (i32.const 200))))))

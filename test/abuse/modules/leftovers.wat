@@ -1,0 +1,26 @@
+;; Looks for what an earlier run left (memory, a global, a table, a file) and says it as its exit code; then leaves something everywhere.
+(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (import "wasi_snapshot_preview1" "path_open"
+    (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (data (i32.const 16) "tmp/left")
+  (global $left (mut i32) (i32.const 0))
+  (table $table 2 funcref)
+  (func $something)
+  (elem declare func $something)
+  (func (export "_start") (local $at i32)
+    (if (global.get $left) (then (call $exit (i32.const 2))))
+    (if (i32.eqz (ref.is_null (table.get $table (i32.const 1)))) (then (call $exit (i32.const 3))))
+    (local.set $at (i32.const 64))
+    (loop $look
+      (if (i32.load (local.get $at)) (then (call $exit (i32.const 1))))
+      (local.set $at (i32.add (local.get $at) (i32.const 4)))
+      (br_if $look (i32.lt_u (local.get $at) (i32.const 131072))))
+    (if (i32.eqz (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 8) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 0)))
+      (then (call $exit (i32.const 4))))
+    (if (call $open (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 8) (i32.const 9) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 0))
+      (then (call $exit (i32.const 5))))
+    (global.set $left (i32.const 1))
+    (table.set $table (i32.const 1) (ref.func $something))
+    (memory.fill (i32.const 0) (i32.const 0xff) (i32.const 131072))))

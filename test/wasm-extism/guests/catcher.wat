@@ -1,0 +1,18 @@
+;; Catches what the host throws and goes on as if nothing had been.
+(module
+  (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
+  (import "extism:host/env" "load_u8" (func $load_u8 (param i64) (result i32)))
+  (import "extism:host/env" "log_info" (func $log_info (param i64)))
+  (import "extism:host/env" "output_set" (func $output_set (param i64 i64)))
+  (memory (export "memory") 1)
+  (func (export "limit") (result i32)
+    (local $line i64)
+    (local.set $line (call $alloc (i64.const 4)))
+    (try (do (drop (call $alloc (i64.const 0x100000000000)))) (catch_all))
+    (try (do (call $log_info (local.get $line))) (catch_all))
+    (try (do (call $output_set (call $alloc (i64.const 4)) (i64.const 4))) (catch_all))
+    (i32.const 0))
+  (func (export "abi") (result i32)
+    (try (do (drop (call $load_u8 (i64.const 0)))) (catch_all))
+    (i32.const 0))
+)

@@ -1,0 +1,42 @@
+;; A plug-in that is a WASI reactor too: reads a file of the task, writes one to out, prints, waits.
+(module
+  (import "extism:host/env" "alloc" (func $alloc (param i64) (result i64)))
+  (import "extism:host/env" "store_u8" (func $store_u8 (param i64 i32)))
+  (import "extism:host/env" "output_set" (func $output_set (param i64 i64)))
+  (import "wasi_snapshot_preview1" "path_open" (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "in.txtout/copy.txt")
+  (data (i32.const 32) "printed\n")
+  ;; an iovec over the buffer at 256, 64 bytes long; one over the line at 32
+  (data (i32.const 64) "\00\01\00\00\40\00\00\00")
+  (data (i32.const 72) "\20\00\00\00\08\00\00\00")
+
+  (func (export "_initialize") (drop (call $fd_write (i32.const 1) (i32.const 72) (i32.const 1) (i32.const 80))))
+
+  (func (export "run") (result i32)
+    (local $read i32) (local $at i32) (local $block i64)
+    (if (call $path_open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 6) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 84)) (then (unreachable)))
+    (if (call $fd_read (i32.load (i32.const 84)) (i32.const 64) (i32.const 1) (i32.const 80)) (then (unreachable)))
+    (local.set $read (i32.load (i32.const 80)))
+    (i32.store (i32.const 68) (local.get $read))
+    (if (call $path_open (i32.const 3) (i32.const 0) (i32.const 6) (i32.const 12) (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 84)) (then (unreachable)))
+    (if (call $fd_write (i32.load (i32.const 84)) (i32.const 64) (i32.const 1) (i32.const 80)) (then (unreachable)))
+    (local.set $block (call $alloc (i64.extend_i32_u (local.get $read))))
+    (loop $next
+      (call $store_u8 (i64.add (local.get $block) (i64.extend_i32_u (local.get $at))) (i32.load8_u (i32.add (i32.const 256) (local.get $at))))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if $next (i32.lt_u (local.get $at) (local.get $read))))
+    (call $output_set (local.get $block) (i64.extend_i32_u (local.get $read)))
+    (i32.const 0))
+  ;; Waits an hour.
+  (func (export "wait") (result i32)
+    (i32.store8 (i32.const 136) (i32.const 0))
+    (i32.store (i32.const 144) (i32.const 1))
+    (i64.store (i32.const 152) (i64.const 3600000000000))
+    (call $poll_oneoff (i32.const 128) (i32.const 192) (i32.const 1) (i32.const 80)))
+  (func (export "leave") (result i32) (call $proc_exit (i32.const 3)) (i32.const 0))
+)
