@@ -1,3 +1,5 @@
+export { abuseSuite, findAbuseFacts, nativeCases, notHeld, runAbuseCase } from "./abuse/index.ts";
+export type { AbuseCase, AbuseFacts, AbuseOptions, Attacker, Outcome } from "./abuse/index.ts";
 export { ConformanceFailure } from "./assert.ts";
 export type { ConformanceOptions, OpenOptions, Trace } from "./bench.ts";
 export { conformanceCases } from "./cases/index.ts";

@@ -74,6 +74,17 @@ const genesis: Digest = `sha256:${"0".repeat(64)}`;
 const tailStart = ',"hash":"';
 const tailLength = `${tailStart}${genesis}"}`.length;
 
+/** The time as RFC 3339 has it; records of one millisecond share the text. */
+function textClock(): () => string {
+  let at = Number.NaN;
+  let text = "";
+  return () => {
+    const now = Date.now();
+    if (now !== at) text = new Date((at = now)).toISOString();
+    return text;
+  };
+}
+
 /** Splits a line into what its hash is over and the hash; nothing where it has no such end. */
 function splitLine(line: string): { readonly body: string; readonly hash: string } | undefined {
   const cut = line.length - tailLength;
@@ -89,6 +100,7 @@ export function createAuditLog(options: AuditLogOptions = {}): AuditLog {
   const { sinks = [], maxLines = 1000, hash = sha256 } = options;
   const kept: string[] = [];
   const waiting: Pending[] = [];
+  const clock = textClock();
   let { seq, prev } = headOf(options.last);
   let writing: Promise<void> | undefined;
 
@@ -128,7 +140,7 @@ export function createAuditLog(options: AuditLogOptions = {}): AuditLog {
   return {
     open(about) {
       const subject = JSON.stringify(about).slice(1, -1);
-      return (event) => append({ time: new Date().toISOString(), subject, event });
+      return (event) => append({ time: clock(), subject, event });
     },
     lines: () => kept.slice(-maxLines),
     // The writer goes on until nothing waits.

@@ -6,6 +6,9 @@ import type { ReadyArtifact } from "./artifact.ts";
 import { layerOf } from "./binary.ts";
 import { WeightedCache } from "./cache.ts";
 import { MemoryPool } from "./memory-pool.ts";
+import { readyComponent } from "./component/component.ts";
+import type { ComponentTranspiler } from "./component/transpiler.ts";
+import { readyExtism } from "./extism/plugin.ts";
 import { readyWasiCommand } from "./wasi-command.ts";
 
 export interface EngineOptions {
@@ -15,6 +18,8 @@ export interface EngineOptions {
   readonly maxCacheBytes: number;
   /** What memories may take that wait for the next run, in bytes. Default 64 MiB. */
   readonly maxPoolBytes: number;
+  /** Makes components ready: `jcoTranspiler()` on Node. Without it they are refused. */
+  readonly components?: ComponentTranspiler | undefined;
 }
 
 /** Everything that makes artifacts ready, once per tool and digest. */
@@ -79,12 +84,10 @@ export class Engine {
   async #make(tool: Tool, bytes: Uint8Array): Promise<ReadyArtifact> {
     const { name, artifacts } = tool.manifest;
     const abi = artifacts.wasm?.abi ?? detectAbi(bytes);
-    if (abi === "wasi-p1") return readyWasiCommand(bytes, name, this.#pool);
-    throw new ToolRuntimeError(
-      "ERR_ARTIFACT_UNSUPPORTED",
-      `Cannot run the tool "${name}" on backend "wasm": nothing runs the ABI "${abi}"`,
-      { details: { abi } },
-    );
+    const entry = artifacts.wasm?.entry === undefined ? {} : { entry: artifacts.wasm.entry };
+    if (abi === "extism") return readyExtism(bytes, { tool: name, ...entry });
+    if (abi === "component") return readyComponent(bytes, { tool: name, transpiler: this.#options.components, ...entry });
+    return readyWasiCommand(bytes, name, this.#pool);
   }
 
   close(): void {

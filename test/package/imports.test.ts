@@ -33,9 +33,10 @@ function readImports(): Import[] {
 
 /** The part of the house that a file belongs to. */
 function partOf(path: string): string {
-  const [first = "", second = ""] = path.split("/");
+  const [first = "", second = "", third = ""] = path.split("/");
   if (!path.includes("/")) return "root";
   if (first === "internal") return second === "node" ? "internal/node" : "internal";
+  if (first === "wasm" && third === "jco") return "wasm/jco";
   if (first === "wasm") return second === "process" ? "wasm/process" : "wasm";
   if (first === "backends" || first === "adapters") return `${first}/${second}`;
   if (first === "edge") return second === "worker.ts" ? "edge/worker" : "edge";
@@ -52,19 +53,20 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   "internal/node": node,
   wasm: portable,
   "wasm/process": [...node, "wasm"],
+  "wasm/jco": [...node, "wasm"],
   "backends/unsafe": node,
   edge: portable,
   conformance: portable,
-  "adapters/executor": [...node, "wasm", "wasm/process", "edge", "backends/unsafe"],
+  "adapters/executor": [...node, "wasm", "wasm/process", "wasm/jco", "edge", "backends/unsafe"],
   "edge/worker": [...portable, "edge", "wasm"],
-  cli: [...node, "wasm", "wasm/process", "edge", "backends/unsafe", "adapters/executor"],
+  cli: [...node, "wasm", "wasm/process", "wasm/jco", "edge", "backends/unsafe", "adapters/executor"],
 };
 
 /** The packages that the root files may use: zod, one JSON Schema validator that needs no `eval`, one for near names. */
 const rootPackages: ReadonlySet<string> = new Set(["zod", "@cfworker/json-schema", "fastest-levenshtein"]);
 
 /** Parts that may use Node. Files with `node` in their name are Node's own entry of a portable part. */
-const nodeParts: ReadonlySet<string> = new Set(["internal/node", "wasm/process", "backends/unsafe", "adapters/executor", "cli"]);
+const nodeParts: ReadonlySet<string> = new Set(["internal/node", "wasm/process", "wasm/jco", "backends/unsafe", "adapters/executor", "cli"]);
 
 function isNodeFile(path: string): boolean {
   return nodeParts.has(partOf(path)) || /(?:^|\/)node(?:-[a-z-]+)?(?:\.ts$|\/)/.test(path);

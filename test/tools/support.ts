@@ -5,6 +5,7 @@ import { toolsFolder } from "../../examples/tools/build/lock.ts";
 import { createRuntime, memoryBlobStore, type Result, type Runtime, type Tool } from "../../src/index.ts";
 import { unsafe } from "../../src/backends/unsafe/index.ts";
 import { loadTool } from "../../src/internal/node/tool-folder.ts";
+import { jcoTranspiler } from "../../src/wasm/component/jco/index.ts";
 import { wasm } from "../../src/wasm/index.ts";
 
 export { toolsFolder };
@@ -32,7 +33,7 @@ export function openBench(): Bench {
   const node = dirname(process.execPath);
   const commands = unsafe({ acceptUnsafe: true, warn: () => undefined, path: `${node}:/usr/local/bin:/usr/bin:/bin` });
   const bench = {
-    wasm: createRuntime({ backend: wasm(), security: "dev", blobs }),
+    wasm: createRuntime({ backend: wasm({ components: jcoTranspiler() }), security: "dev", blobs }),
     command: createRuntime({ backend: commands, security: "dev", blobs }),
   };
   return {

@@ -150,3 +150,26 @@ test("a run in a process of its own prints nothing, and importing loads nothing"
   expect(stdout).toBe("1 text\n");
   expect(stderr).toBe("");
 });
+
+test("a run that was ended while it slept leaves nothing behind", async () => {
+  const script = `
+    const { ready, runOnce } = await import("./test/wasm-component/support.ts");
+    const artifact = await ready("command");
+    const sleep = async () => {
+      const abort = new AbortController();
+      setTimeout(() => abort.abort(new Error("enough")), 2);
+      await runOnce(artifact, { input: "sleep 100000", signal: abort.signal }).catch(() => {});
+    };
+    const heap = async (runs) => {
+      for (let run = 0; run < runs; run++) await sleep();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      globalThis.gc();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = await heap(50);
+    console.log(((await heap(300)) - before) / 300);
+  `;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--expose-gc", "--input-type=module", "--eval", script], { cwd: root });
+  // A stack that stays suspended holds about 280,000 bytes.
+  expect(Number(stdout)).toBeLessThan(50_000);
+});

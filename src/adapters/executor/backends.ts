@@ -3,10 +3,11 @@ import { ToolRuntimeError } from "../../errors.ts";
 import { didYouMean } from "../../internal/nearest.ts";
 import type { UnsafeOptions } from "../../backends/unsafe/index.ts";
 import type { WasmOptions } from "../../wasm/index.ts";
+import type { JcoOptions } from "../../wasm/component/jco/index.ts";
 
 /** What each backend takes from a configuration. */
 export interface BackendOptions {
-  readonly wasm: WasmOptions;
+  readonly wasm: Omit<WasmOptions, "components"> & { readonly components?: JcoOptions };
   readonly unsafe: UnsafeOptions;
 }
 
@@ -14,7 +15,10 @@ export type BackendName = keyof BackendOptions;
 
 /** Backends by name. A backend's module, and whatever it depends on, is loaded when it is first asked for. */
 const openers: { readonly [N in BackendName]: (options: BackendOptions[N]) => Promise<Backend> } = {
-  wasm: async (options) => (await import("../../wasm/index.ts")).wasm(options),
+  wasm: async ({ components, ...options }) => {
+    const [{ wasm }, { jcoTranspiler }] = await Promise.all([import("../../wasm/index.ts"), import("../../wasm/component/jco/index.ts")]);
+    return wasm({ ...options, components: jcoTranspiler(components) });
+  },
   unsafe: async (options) => (await import("../../backends/unsafe/index.ts")).unsafe(options),
 };
 

@@ -25,6 +25,13 @@ const wasmSchema = z.strictObject({
   maxArtifactBytes: bytes.exactOptional(),
   maxCacheBytes: bytes.exactOptional(),
   maxPoolBytes: bytes.exactOptional(),
+  components: z
+    .strictObject({
+      cacheFolder: z.string().min(1).exactOptional().describe("Keeps what was transpiled from one start to the next"),
+      timeoutMs: ms.exactOptional(),
+      maxCacheBytes: bytes.exactOptional(),
+    })
+    .exactOptional(),
 });
 
 const unsafeSchema = z.strictObject({

@@ -34,7 +34,7 @@ export interface ServiceLog {
 export function createLog({ level, destination }: LogOptions): ServiceLog {
   const options = { level, base: null, redact: { paths: secretKeys, censor: "[redacted]" } };
   if (destination !== undefined) return { log: pino(options, destination), flush() {} };
-  const stderr = pino.destination({ dest: 2, sync: false, minLength: 8 * 1024, periodicFlush: 250 });
+  const stderr = pino.destination({ dest: 2, sync: false, minLength: 32 * 1024, maxWrite: 64 * 1024, periodicFlush: 250 });
   return {
     log: pino(options, stderr),
     flush() {

@@ -65,7 +65,12 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   const warnings = warning === undefined ? [] : [warning];
   const log = createLog({ level: config.log.level, ...(options.logTo === undefined ? {} : { destination: options.logTo }) });
   const blobs = memoryBlobStore();
-  const runtime = await openRuntimes(options, blobs, (message) => warnings.push(message));
+  const backends = await openBackends(config, (message) => warnings.push(message));
+  for (const backend of backends) {
+    const { removed } = await backend.reap();
+    if (removed.length > 0) log.log.warn({ backend: backend.name, removed }, "removed what an earlier process had left");
+  }
+  const runtime = routeTo(backends, options, blobs);
   for (const message of warnings) log.log.warn({}, message);
   const { audit, close: closeAudit } = openAudit(config.audit?.file);
   const executions = memoryExecutionStore({ audit });
@@ -162,11 +167,18 @@ async function authenticatorOf(config: ServiceConfig, env: NonNullable<ServiceOp
   return { authenticate: anyone(), warning };
 }
 
+async function openBackends({ backends: { wasm, unsafe }, security }: ServiceConfig, warn: (message: string) => void): Promise<Backend[]> {
+  if (unsafe !== undefined && security !== "dev") throw configError(`the backend "unsafe" serves profile "dev" alone, not "${security}"`);
+  return [
+    ...(wasm === undefined ? [] : [await openBackend("wasm", wasm)]),
+    ...(unsafe === undefined ? [] : [await openBackend("unsafe", { ...unsafe, warn })]),
+  ];
+}
+
 /** One runtime for each backend; several stand behind a router, in the order of the configuration. */
-async function openRuntimes(options: ServiceOptions, blobs: BlobStore, warn: (message: string) => void): Promise<Runtime> {
-  const { config, tools, secrets } = options;
+function routeTo(backends: readonly Backend[], { config, tools, secrets }: ServiceOptions, blobs: BlobStore): Runtime {
   const { resources, maxima, allowsBestEffort, concurrency, security } = config;
-  const under = (backend: Backend): Runtime => {
+  const runtimes = backends.map((backend) => {
     const runtime = createRuntime({
       backend,
       security,
@@ -180,14 +192,7 @@ async function openRuntimes(options: ServiceOptions, blobs: BlobStore, warn: (me
       ...(secrets === undefined ? {} : { secrets }),
     });
     return ownBackend(runtime, backend);
-  };
-  const runtimes: Runtime[] = [];
-  const { wasm, unsafe } = config.backends;
-  if (wasm !== undefined) runtimes.push(under(await openBackend("wasm", wasm)));
-  if (unsafe !== undefined) {
-    if (security !== "dev") throw configError(`the backend "unsafe" serves profile "dev" alone, not "${security}"`);
-    runtimes.push(under(await openBackend("unsafe", { ...unsafe, warn })));
-  }
+  });
   const [only, ...others] = runtimes;
   return only !== undefined && others.length === 0 ? only : createRouter({ runtimes, tools });
 }

@@ -289,6 +289,7 @@ function payloadOf(error: unknown): string | undefined {
 function exitOf(ended: unknown): Exit {
   if (ended instanceof GuestEnd) {
     if ("exitCode" in ended.why) return { kind: "exited", code: ended.why.exitCode };
+    if ("trap" in ended.why) return { kind: "trapped", trap: `component: ${ended.why.trap}` };
     throw ended.why.reason;
   }
   if (ended instanceof ToolRuntimeError) throw ended;

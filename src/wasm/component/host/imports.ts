@@ -1,4 +1,4 @@
-import { IoError, InputStream, OutputStream, Pollable, poll } from "./io.ts";
+import { IoError, InputStream, OutputStream, Pollable } from "./io.ts";
 import { makeFileSystem } from "./file-system.ts";
 import { makeCli, makeClocks, makeRandom, type CliOptions } from "./process.ts";
 import type { RunState } from "./run-state.ts";
@@ -41,7 +41,7 @@ export const waitingImports: readonly string[] = [
 
 const ioInterfaces: Record<string, object> = {
   "wasi:io/error": Object.freeze({ Error: IoError }),
-  "wasi:io/poll": Object.freeze({ Pollable, poll }),
+  "wasi:io/poll": Object.freeze({ Pollable, poll: Pollable.poll }),
   "wasi:io/streams": Object.freeze({ InputStream, OutputStream }),
 };
 

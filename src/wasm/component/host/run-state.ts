@@ -2,15 +2,18 @@ import type { RunIo } from "../../../backend.ts";
 import type { FileSystem } from "../../wasi/index.ts";
 import type { Yielder } from "../../yielder.ts";
 
+/** It ended itself, it broke the interface, or its run was ended from outside. */
+type EndReason = { readonly exitCode: number } | { readonly trap: string } | { readonly reason: unknown };
+
 /**
  * Ends the guest from a host call. An `Error`, because jco hands what is thrown otherwise to the guest as the error case of
  * the function's result.
  */
-export class GuestEnd extends WebAssembly.RuntimeError {
+export class GuestEnd extends Error {
   override readonly name = "GuestEnd";
-  readonly why: { readonly exitCode: number } | { readonly reason: unknown };
+  readonly why: EndReason;
 
-  constructor(why: { readonly exitCode: number } | { readonly reason: unknown }) {
+  constructor(why: EndReason) {
     super("the guest was ended");
     this.why = why;
   }
@@ -41,12 +44,15 @@ export class RunState {
     return this.#ended;
   }
 
-  /**
-   * Settles once the host has ended the guest. What waits for the guest waits for this too: jco 1.35 leaves the call open for
-   * ever where a host function in which the guest waits is rejected. Every further host call of that guest throws.
-   */
+  /** Settles once the host has ended the guest: whoever waits for the guest waits for this too. */
   get whenEnded(): Promise<void> {
     return this.#whenEnded.promise;
+  }
+
+  /** Whether the guest was ended, or its run was. */
+  get isOver(): boolean {
+    if (this.#ended === undefined && this.#signal.aborted) this.note({ reason: this.#signal.reason });
+    return this.#ended !== undefined;
   }
 
   /**
@@ -54,15 +60,18 @@ export class RunState {
    * host throws (threat: `catch_all` around a limit).
    */
   assertLive(): void {
-    if (this.#ended !== undefined) throw this.#ended;
-    if (this.#signal.aborted) this.end({ reason: this.#signal.reason });
+    if (this.isOver) throw this.#ended;
   }
 
-  end(why: GuestEnd["why"]): never {
-    if (this.#ended === undefined) {
-      this.#ended = new GuestEnd(why);
-      this.#whenEnded.resolve();
-    }
+  /** Ends the guest at its next host call; the first reason stays. */
+  note(why: EndReason): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = new GuestEnd(why);
+    this.#whenEnded.resolve();
+  }
+
+  end(why: EndReason): never {
+    this.note(why);
     throw this.#ended;
   }
 
