@@ -107,7 +107,10 @@ async function resolveSecret(
 }
 
 /** What the source of secrets says when it fails may tell a secret, so it stays the cause. */
-async function askFor(name: string, secrets: (name: string) => string | undefined | Promise<string | undefined>): Promise<string | undefined> {
+async function askFor(
+  name: string,
+  secrets: (name: string) => string | undefined | Promise<string | undefined>,
+): Promise<string | undefined> {
   try {
     return await secrets(name);
   } catch (cause) {

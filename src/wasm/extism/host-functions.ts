@@ -1,4 +1,5 @@
 import type { RunIo } from "../../backend.ts";
+import type { FunctionType } from "../types.ts";
 import { AbiTrap } from "../wasi/index.ts";
 import type { Yielder } from "../yielder.ts";
 import type { SdkFunction } from "./client.ts";
@@ -194,6 +195,38 @@ const suspending: ReadonlySet<string> = new Set(levels.map((level) => `log_${lev
 export function isHostFunction(name: string): name is FunctionName {
   // The table has no prototype, so nothing but its functions is found in it.
   return name in functions;
+}
+
+/** The functions by type (https://github.com/extism/extism/blob/main/kernel/src/lib.rs); every one of the table above. */
+const types: Readonly<Record<FunctionName, FunctionType>> = {
+  alloc: "i64 -> i64",
+  free: "i64 ->",
+  length: "i64 -> i64",
+  length_unsafe: "i64 -> i64",
+  load_u8: "i64 -> i32",
+  load_u64: "i64 -> i64",
+  store_u8: "i64 i32 ->",
+  store_u64: "i64 i64 ->",
+  input_offset: "-> i64",
+  input_length: "-> i64",
+  input_load_u8: "i64 -> i32",
+  input_load_u64: "i64 -> i64",
+  output_set: "i64 i64 ->",
+  error_set: "i64 ->",
+  config_get: "i64 -> i64",
+  var_get: "i64 -> i64",
+  var_set: "i64 i64 ->",
+  get_log_level: "-> i32",
+  log_trace: "i64 ->",
+  log_debug: "i64 ->",
+  log_info: "i64 ->",
+  log_warn: "i64 ->",
+  log_error: "i64 ->",
+};
+
+/** The type that a plug-in must import this function as. The engine itself would link a host function as any. */
+export function hostFunctionType(name: FunctionName): FunctionType {
+  return types[name];
 }
 
 export function mayWait(name: FunctionName): boolean {

@@ -2,15 +2,17 @@ import type { Exit, RunIo } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { LimitReading } from "../../limits.ts";
 import type { ReadyArtifact, WasmOutcome, WasmRun } from "../artifact.ts";
-import { ingestModule, pageBytes, type Import, type IngestedModule } from "../ingest.ts";
+import { ingestModule, pageBytes, startName, type Import, type IngestedModule } from "../ingest.ts";
 import { requireJspi } from "../jspi.ts";
 import { collectOutputs } from "../outputs.ts";
 import { trapOf } from "../traps.ts";
+import type { FunctionType } from "../types.ts";
 import { AbiTrap, createWasi, FileSystem, ProcExit, suspendingFunctionNames, type Wasi } from "../wasi/index.ts";
-import { fillFileSystem, isWasiImport, singleThreaded, wasiNamespace } from "../wasi-command.ts";
+import { fillFileSystem, singleThreaded } from "../wasi-command.ts";
+import { assertWasiTypes, isWasiImport, wasiNamespace } from "../wasi-types.ts";
 import { Yielder } from "../yielder.ts";
 import { loadExtism, type ExtismSdk, type SdkFunction } from "./client.ts";
-import { extismNamespace, HostEnd, hostFunction, isHostFunction, mayWait, PluginCall } from "./host-functions.ts";
+import { extismNamespace, HostEnd, hostFunction, hostFunctionType, isHostFunction, mayWait, PluginCall } from "./host-functions.ts";
 import { HostMemoryLimit } from "./host-memory.ts";
 import { renameModule } from "./rename.ts";
 
@@ -24,6 +26,8 @@ const maxCaps = 4;
 const maxPages = 65_536;
 /** The part of the memory limit that is the host's blocks and variables; the plug-in's own memory has the rest. */
 const hostShare = 1 / 4;
+/** An entry point's result says by another number than 0 that it failed. */
+const entryTypes: ReadonlySet<FunctionType> = new Set(["->", "-> i32", "-> i64"]);
 const maxHostBytes = 64 * 2 ** 20;
 
 /** Without WASI a plug-in has no function that writes to a file. */
@@ -49,24 +53,32 @@ export interface ExtismOptions {
 export async function readyExtism(bytes: Uint8Array, options: ExtismOptions): Promise<ReadyArtifact> {
   const { tool, entry = "run", load = loadExtism } = options;
   const ingested = ingest(bytes, tool, maxPages * pageBytes);
-  const module = await WebAssembly.compile(ingested.bytes);
-  const functions = WebAssembly.Module.exports(module).flatMap(({ name, kind }) => (kind === "function" ? [name] : []));
-  if (!functions.includes(entry)) {
-    const exported =
-      functions.length === 0
-        ? "no function"
-        : functions
-            .slice(0, 20)
-            .map((name) => JSON.stringify(name))
-            .join(", ");
+  assertWasiTypes(ingested.imports, tool);
+  assertHostTypes(ingested.imports, tool);
+  if (!entryTypes.has(ingested.functions.get(entry) ?? "")) throw noEntry(ingested, tool, entry);
+  const sdk = await load();
+  return new ExtismArtifact({ tool, entry, bytes, ingested, sdk });
+}
+
+function noEntry({ functions }: IngestedModule, tool: string, entry: string): ToolRuntimeError {
+  const exported = [...functions].slice(0, 20).map(([name, type]) => `${JSON.stringify(name)} (${type})`);
+  return new ToolRuntimeError(
+    "ERR_ARTIFACT_INVALID",
+    `Cannot take the WebAssembly module of the tool "${tool}" as an Extism plug-in: it has no function ${JSON.stringify(entry)} without parameters that returns at most a number; it exports ${exported.join(", ") || "no function"}`,
+    { details: { tool, entry } },
+  );
+}
+
+/** @throws `ERR_IMPORT_DENIED` for a host function that is imported as another type. */
+function assertHostTypes(imports: readonly Import[], tool: string): void {
+  for (const { namespace, name, type } of imports) {
+    if (namespace !== extismNamespace || !isHostFunction(name) || type === hostFunctionType(name)) continue;
     throw new ToolRuntimeError(
-      "ERR_ARTIFACT_INVALID",
-      `Cannot take the WebAssembly module of the tool "${tool}" as an Extism plug-in: it has no function ${JSON.stringify(entry)}; it exports ${exported}`,
-      { details: { tool, entry } },
+      "ERR_IMPORT_DENIED",
+      `Cannot take the WebAssembly module of the tool "${tool}": it imports "${name}" from "${namespace}" as "${type}", which there is "${hostFunctionType(name)}"`,
+      { details: { tool, namespace, name, kind: "function", type } },
     );
   }
-  const sdk = await load();
-  return new ExtismArtifact({ tool, entry, bytes, imports: ingested.imports, minPages: ingested.memory?.min ?? 0, sdk });
 }
 
 /** Whether a plug-in may import this. Names come from tables without prototype, so `__proto__` and its like are in none. */
@@ -76,7 +88,7 @@ function allows(namespace: string, name: string, kind: Import["kind"]): boolean 
 }
 
 function ingest(bytes: Uint8Array, tool: string, memoryBytes: number): IngestedModule {
-  return ingestModule(bytes, { tool, allows, memory: memoryBytes });
+  return ingestModule(bytes, { tool, allows, memory: memoryBytes, start: "export" });
 }
 
 function renameInitializer(name: string): string {
@@ -87,8 +99,7 @@ interface Parts {
   readonly tool: string;
   readonly entry: string;
   readonly bytes: Uint8Array;
-  readonly imports: readonly Import[];
-  readonly minPages: number;
+  readonly ingested: Pick<IngestedModule, "imports" | "memory">;
   readonly sdk: ExtismSdk;
 }
 
@@ -103,7 +114,7 @@ class ExtismArtifact implements ReadyArtifact {
   constructor(parts: Parts) {
     this.#parts = parts;
     const named = (wanted: string): string[] => [
-      ...new Set(parts.imports.flatMap(({ namespace, name }) => (namespace === wanted ? [name] : []))),
+      ...new Set(parts.ingested.imports.flatMap(({ namespace, name }) => (namespace === wanted ? [name] : []))),
     ];
     this.#hostNames = named(extismNamespace);
     this.#wasiNames = named(wasiNamespace);
@@ -153,7 +164,8 @@ class ExtismArtifact implements ReadyArtifact {
   #module(pages: number): Promise<WebAssembly.Module> {
     const known = this.#modules.get(pages);
     if (known !== undefined) return known;
-    const { tool, bytes, minPages } = this.#parts;
+    const { tool, bytes, ingested } = this.#parts;
+    const minPages = ingested.memory?.min ?? 0;
     if (minPages > pages) {
       const [needed, limit] = [minPages * pageBytes, pages * pageBytes];
       throw new ToolRuntimeError(
@@ -221,7 +233,7 @@ class ExtismArtifact implements ReadyArtifact {
       if (exports["memory"] instanceof WebAssembly.Memory) memory = exports["memory"];
       if (memory !== undefined) wasi?.bind(memory);
       await initialize(exports);
-      exit = await this.#finish(call, await enter(exports, renameInitializer(this.#parts.entry), this.#parts.tool));
+      exit = await this.#finish(call, await enter(exports, renameInitializer(this.#parts.entry)));
     } catch (error) {
       exit = exitOf(call.ended ?? wasi?.ended ?? error);
     }
@@ -254,27 +266,20 @@ function markWaiting(linked: SdkFunction): SdkFunction {
   return Object.defineProperty(linked, "constructor", { value: AsyncFunction });
 }
 
-/** Runs what a toolchain wants run before the first call: a reactor's `_initialize`, Haskell's `hs_init`. */
+/**
+ * Runs what is to run before the first call: the module's start function, a reactor's `_initialize`, Haskell's `hs_init`. Its
+ * two parameters, argc and argv, are 0 where they are left out.
+ */
 async function initialize(exports: WebAssembly.Exports): Promise<void> {
-  const { promising } = requireJspi();
   const reactor = exports[renameInitializer("_initialize")] ?? exports["__wasm_call_ctors"];
-  if (typeof reactor === "function") await promising(reactor as () => unknown)();
-  const haskell = exports[renameInitializer("hs_init")];
-  // Its two parameters, argc and argv, are 0 where they are left out.
-  if (typeof haskell === "function") await promising(haskell as () => unknown)();
+  for (const initializer of [exports[startName], reactor, exports[renameInitializer("hs_init")]]) {
+    if (typeof initializer === "function") await requireJspi().promising(initializer as () => unknown)();
+  }
 }
 
-async function enter(exports: WebAssembly.Exports, name: string, tool: string): Promise<unknown> {
+async function enter(exports: WebAssembly.Exports, name: string): Promise<unknown> {
   const entry = exports[name];
-  if (typeof entry !== "function" || entry.length > 0) {
-    throw new ToolRuntimeError(
-      "ERR_ARTIFACT_INVALID",
-      `Cannot call the plug-in of the tool "${tool}": its function "${name}" takes parameters`,
-      {
-        details: { tool, entry: name },
-      },
-    );
-  }
+  if (typeof entry !== "function") throw new TypeError("the instance lost its entry point");
   return requireJspi().promising(entry as () => unknown)();
 }
 
@@ -283,8 +288,6 @@ function exitOf(ended: unknown): Exit {
   if (ended instanceof AbiTrap) return { kind: "trapped", trap: "abi" };
   if (ended instanceof HostMemoryLimit) return { kind: "trapped", trap: ended.message };
   if (ended instanceof HostEnd) throw ended.reason;
-  // A `start` section cannot wait, so it may not call what may have to: a log function, fd_write, poll_oneoff.
-  if (ended instanceof Error && ended.name === "SuspendError") return { kind: "trapped", trap: "host call in start section" };
   const trapped = trapOf(ended);
   if (trapped !== undefined) return trapped;
   throw ended;
