@@ -37,7 +37,19 @@ export type {
   RuntimeOptions,
   Task,
 } from "./runtime.ts";
-export { memoryBlobStore } from "./store.ts";
-export type { BlobStore, MemoryBlobStoreOptions } from "./store.ts";
+export { createAuditLog, memoryBlobStore, memoryExecutionStore, verifyAudit } from "./store.ts";
+export type {
+  AuditEvent,
+  AuditLog,
+  AuditLogOptions,
+  AuditRecord,
+  AuditSink,
+  AuditSubject,
+  AuditVerdict,
+  BlobStore,
+  ExecutionStore,
+  MemoryBlobStoreOptions,
+  MemoryExecutionStoreOptions,
+} from "./store.ts";
 export { defineTool, parseManifest, parseToolRef } from "./tool.ts";
 export type { ArtifactKind, Digest, Manifest, ManifestInput, Tool, ToolRef, ToolSources, WasmAbi } from "./tool.ts";

@@ -114,7 +114,7 @@ class ProcessTerminal implements Terminal {
     if (!stderr.isTTY) return work;
     const startedAt = performance.now();
     const timer = setInterval(() => {
-      const seconds = Math.floor((performance.now() - startedAt) / 1000);
+      const seconds = Math.round((performance.now() - startedAt) / 1000);
       stderr.write(`\r\u001b[K${this.#show("stderr", styled("dim", `${what} (${seconds} s)`))}`);
     }, progressAfterMs);
     const clear = () => {

@@ -24,6 +24,8 @@ type EventBody = ExecutionEvent extends infer E ? (E extends ExecutionEvent ? Om
 export class Execution {
   readonly id: string;
   readonly startedAt = performance.now();
+  /** The backend did not end the run in time and is not waited for any more. */
+  isAbandoned = false;
   readonly #call: Call;
   readonly #captureBytes: number;
   #controller: AbortController | undefined;

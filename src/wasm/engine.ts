@@ -8,6 +8,7 @@ import { WeightedCache } from "./cache.ts";
 import { MemoryPool } from "./memory-pool.ts";
 import { readyComponent } from "./component/component.ts";
 import type { ComponentTranspiler } from "./component/transpiler.ts";
+import { looksLikeExtism } from "./extism/detect.ts";
 import { readyExtism } from "./extism/plugin.ts";
 import { readyWasiCommand } from "./wasi-command.ts";
 
@@ -95,7 +96,8 @@ export class Engine {
   }
 }
 
-/** A component says what it is in its first bytes; a core module without word from its manifest is a WASI command. */
+/** For manifests that do not say: a component by its first bytes, a plug-in by what it imports. */
 function detectAbi(bytes: Uint8Array): WasmAbi {
-  return layerOf(bytes) === "component" ? "component" : "wasi-p1";
+  if (layerOf(bytes) === "component") return "component";
+  return looksLikeExtism(bytes) ? "extism" : "wasi-p1";
 }

@@ -12,8 +12,6 @@ import { AbiTrap, createWasi, FileSystem, ProcExit, suspendingFunctionNames, typ
 import { assertWasiTypes, isWasiImport, wasiNamespace } from "./wasi-types.ts";
 import { Yielder } from "./yielder.ts";
 
-export { isWasiImport, wasiNamespace } from "./wasi-types.ts";
-
 const suspending: ReadonlySet<string> = new Set(suspendingFunctionNames);
 
 /**

@@ -66,7 +66,14 @@ const rules: Readonly<Record<string, readonly string[]>> = {
 const rootPackages: ReadonlySet<string> = new Set(["zod", "@cfworker/json-schema", "fastest-levenshtein"]);
 
 /** Parts that may use Node. Files with `node` in their name are Node's own entry of a portable part. */
-const nodeParts: ReadonlySet<string> = new Set(["internal/node", "wasm/process", "wasm/jco", "backends/unsafe", "adapters/executor", "cli"]);
+const nodeParts: ReadonlySet<string> = new Set([
+  "internal/node",
+  "wasm/process",
+  "wasm/jco",
+  "backends/unsafe",
+  "adapters/executor",
+  "cli",
+]);
 
 function isNodeFile(path: string): boolean {
   return nodeParts.has(partOf(path)) || /(?:^|\/)node(?:-[a-z-]+)?(?:\.ts$|\/)/.test(path);
@@ -78,7 +85,7 @@ const inner = imports.filter(({ to }) => to.endsWith(".ts"));
 describe("the import rules of ARCHITECTURE.md", () => {
   it("finds the imports that it judges", () => {
     expect(inner.length).toBeGreaterThan(100);
-    expect(inner).toContainEqual({ from: "runtime.ts", to: "errors.ts" });
+    expect(inner).toContainEqual({ from: "router.ts", to: "errors.ts" });
   });
 
   it("holds for every file", () => {

@@ -121,8 +121,16 @@ export async function loadConfig(file: string): Promise<ServiceConfig> {
     ...config,
     ...(config.tools === undefined ? {} : { tools: at(config.tools) }),
     ...(config.audit === undefined ? {} : { audit: { file: at(config.audit.file) } }),
+    backends: resolveFolders(config.backends, at),
     tokens: config.tokens.map((token) => (token.file === undefined ? token : { ...token, file: at(token.file) })),
   };
+}
+
+function resolveFolders({ wasm, unsafe }: ServiceConfig["backends"], at: (path: string) => string): ServiceConfig["backends"] {
+  const cacheFolder = wasm?.components?.cacheFolder;
+  const withCache = cacheFolder === undefined ? wasm : { ...wasm, components: { ...wasm?.components, cacheFolder: at(cacheFolder) } };
+  const withScratch = unsafe?.scratch === undefined ? unsafe : { ...unsafe, scratch: at(unsafe.scratch) };
+  return { ...(withCache === undefined ? {} : { wasm: withCache }), ...(withScratch === undefined ? {} : { unsafe: withScratch }) };
 }
 
 function reasonOf(error: unknown): string {

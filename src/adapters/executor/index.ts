@@ -1,3 +1,5 @@
+export { folderRegistry } from "../../internal/node/folder-registry.ts";
+export { loadTool } from "../../internal/node/tool-folder.ts";
 export { assertBackendName, backendNames, openBackend } from "./backends.ts";
 export type { BackendName, BackendOptions } from "./backends.ts";
 export { configSchema, loadConfig, parseConfig } from "./config.ts";

@@ -64,7 +64,8 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   const { authenticate, warning } = await authenticatorOf(config, options.env ?? process.env);
   const warnings = warning === undefined ? [] : [warning];
   const log = createLog({ level: config.log.level, ...(options.logTo === undefined ? {} : { destination: options.logTo }) });
-  const blobs = memoryBlobStore();
+  const { maxUploadBytes } = config.limits;
+  const blobs = memoryBlobStore(maxUploadBytes === undefined ? {} : { maxBlobBytes: maxUploadBytes });
   const backends = await openBackends(config, (message) => warnings.push(message));
   for (const backend of backends) {
     const { removed } = await backend.reap();

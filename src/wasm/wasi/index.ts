@@ -2,10 +2,7 @@ import { functions } from "./functions.ts";
 import { WasiState, type WasiOptions } from "./state.ts";
 
 export { Right } from "./abi.ts";
-export type { Clock } from "./clock.ts";
-export { systemClock } from "./clock.ts";
 export { FileSystem } from "./file-system.ts";
-export type { AddOptions, CollectedFile, FileSystemOptions, PreopenOptions } from "./file-system.ts";
 export { AbiTrap, ProcExit } from "./signals.ts";
 export type { WasiOptions } from "./state.ts";
 

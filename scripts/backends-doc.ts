@@ -1,0 +1,173 @@
+/** Writes docs/backends.md from what the backends declare. Nothing in it depends on the machine that writes it. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Capability, Enforcement, Probe } from "../src/backend.ts";
+import { unsafe } from "../src/backends/unsafe/index.ts";
+import { servedBy, unenforcedBy } from "../src/cli/served-profiles.ts";
+import { cgroupEnforcement } from "../src/internal/node/cgroup-limits.ts";
+import { formatLimit, limitNames, type Limit } from "../src/limits.ts";
+import { profiles, securityProfiles } from "../src/profile.ts";
+import { wasm } from "../src/wasm/index.ts";
+
+/** What a backend can do at most, and which of its limits hang on a condition of the machine. */
+export interface Declared {
+  readonly name: "wasm" | "unsafe";
+  readonly capabilities: readonly Capability[];
+  readonly conditions: { readonly [L in Limit]?: string };
+}
+
+interface Prose {
+  readonly what: string;
+  readonly needs: string;
+  readonly artifacts: string;
+  readonly facts: readonly string[];
+  readonly options: readonly (readonly [option: string, fallback: string, meaning: string])[];
+}
+
+const whereCgroups = "where a cgroup can be made";
+
+const prose: Readonly<Record<Declared["name"], Prose>> = {
+  wasm: {
+    what: '`import { wasm } from "toolruntime/wasm"`; `wasm(options?)`. WebAssembly in the serving process.',
+    needs: "an engine with JavaScript Promise Integration, which Node has from 24 on. The probe says so where it is missing.",
+    artifacts:
+      'WASI preview 1 commands, Extism plug-ins (the manifest says `abi: "extism"`), and WASI 0.2 components, for which a transpiler is needed.',
+    facts: [
+      "Each call has a fresh instance. Code is compiled once per digest and kept.",
+      "The receipt of `disk` says what really held: files lie in memory, so it is at most half of the memory limit.",
+      "A module that never calls the host blocks the process until it ends by itself. A `deadline` or an abort ends a module when it next writes or sleeps.",
+    ],
+    options: [
+      ["maxArtifactBytes", "64 MiB", "the largest artifact"],
+      ["maxCacheBytes", "512 MiB", "what compiled artifacts may take, by estimate"],
+      ["maxPoolBytes", "64 MiB", "what memories may take that wait for the next run"],
+      ["components", "none", "in code a transpiler, `jcoTranspiler(options?)` of `toolruntime/wasm/jco`; in a configuration its options"],
+      [
+        "components.cacheFolder",
+        "none",
+        "keeps transpiled components from one start to the next; whoever can write there runs code in the service",
+      ],
+      ["components.timeoutMs", "60,000", "how long one component may take to transpile"],
+      ["components.maxCacheBytes", "128 MiB", "what transpiled components may take in memory"],
+    ],
+  },
+  unsafe: {
+    what: '`import { unsafe } from "toolruntime/unsafe"`; `unsafe({ acceptUnsafe: true })`. Commands of this machine. **There is no wall.**',
+    needs: "Linux. On another system the probe says that it is unavailable.",
+    artifacts: "the manifest's `command`: a program and its arguments.",
+    facts: [
+      "A tool has the files, the processes and the network of the service's user, and may change them. The disk is not limited.",
+      "Cgroups of version 1 and 2 are looked for, and tried with a process that must hit its limit, before anything is declared.",
+      "Without a cgroup a tool's processes are kept together by their process group, which a process can leave: the probe says that descendants may escape, and of the limits only `timeout` and `output` hold.",
+      "Where the service runs as root the tool does too, and can take itself out of its cgroup; the probe says so.",
+    ],
+    options: [
+      ["acceptUnsafe", "must be `true`", "the opt-in; without it `ERR_CONFIG_INVALID`"],
+      ["path", "the usual folders of a Linux system", "where programs are looked for, and the tool's own `PATH`"],
+      ["scratch", "a folder of this user's own below the system's temporary one", "where the working folders of runs are made"],
+      ["processTree", "`auto`", "`auto`: a cgroup where one can be made; `group`: the process group alone"],
+      ["maxOutputBytes", "64 MiB", "the most that a run may hand back in files"],
+      ["warn", "`console.warn`", "gets one line when the backend is created; in code only"],
+    ],
+  },
+};
+
+/** A layout that has everything. What a machine lacks of it is the condition that the page names. */
+const wholeLayout = [{ version: 2, parent: "", controllers: ["memory", "pids", "cpu"], hasKill: true, hasCpuTime: true }] as const;
+
+function readyCapabilities(name: string, { status, reason, capabilities }: Probe): readonly Capability[] {
+  if (status !== "ready") throw new Error(`Cannot describe the backend "${name}": ${reason ?? "it is not ready"}`);
+  return capabilities;
+}
+
+/** Asks the backends; `unsafe` without cgroups, whose limits come from what a whole layout can enforce. */
+export async function declaredBackends(): Promise<Declared[]> {
+  const scratch = mkdtempSync(join(tmpdir(), "toolruntime-docs-"));
+  const sandbox = wasm();
+  const host = unsafe({ acceptUnsafe: true, scratch, processTree: "group", warn() {} });
+  try {
+    const held = cgroupEnforcement(wholeLayout);
+    const commands = readyCapabilities(host.name, await host.probe()).map((one) => ({ ...one, limits: { ...one.limits, ...held } }));
+    const conditions = Object.fromEntries(Object.keys(held).map((limit) => [limit, whereCgroups]));
+    return [
+      { name: "wasm", capabilities: readyCapabilities(sandbox.name, await sandbox.probe()), conditions: {} },
+      { name: "unsafe", capabilities: commands, conditions },
+    ];
+  } finally {
+    await Promise.all([sandbox.close(), host.close()]);
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  return [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+function boundsOf(limit: Limit, { min, max }: Enforcement): string {
+  const least = min === undefined ? "" : `from ${formatLimit(limit, min)}`;
+  const most = max === undefined ? "" : `up to ${formatLimit(limit, max)}`;
+  return [least, most].filter((part) => part !== "").join(" ") || "any";
+}
+
+function limitRow(limit: Limit, { limits }: Capability, condition: string | undefined): string[] {
+  if (limit === "output") return ["`output`", "the runtime", "any"];
+  const enforcement = limits[limit];
+  if (enforcement === undefined) return [`\`${limit}\``, "**nothing**", "–"];
+  return [`\`${limit}\``, `${enforcement.by}${condition === undefined ? "" : `, ${condition}`}`, boundsOf(limit, enforcement)];
+}
+
+/** Says of each profile whether tasks are served in it, or what refuses them. */
+function profileRow(capability: Capability, profile: (typeof securityProfiles)[number]): string[] {
+  if (servedBy(capability).includes(profile)) return [profile, "served"];
+  const takes = capability.profiles.includes(profile) && profiles[profile].isolation.includes(capability.isolation);
+  if (!takes) return [profile, "refused with `ERR_PROFILE_UNSUPPORTED`"];
+  const missing = unenforcedBy(capability).filter((limit) => profiles[profile].demands.includes(limit));
+  return [profile, `refused with \`ERR_LIMIT_UNENFORCEABLE\`: it demands ${missing.map((limit) => `\`${limit}\``).join(", ")}`];
+}
+
+function capabilityText(capability: Capability, { conditions }: Declared): string[] {
+  return [
+    `Artifact \`${capability.artifact}\`, isolation \`${capability.isolation}\`, network \`${capability.network}\`.`,
+    table(
+      ["limit", "enforced by", "values"],
+      limitNames.map((limit) => limitRow(limit, capability, conditions[limit])),
+    ),
+    table(
+      ["profile", "tasks are"],
+      securityProfiles.map((profile) => profileRow(capability, profile)),
+    ),
+  ];
+}
+
+function backendText(declared: Declared): string[] {
+  const { what, needs, artifacts, facts, options } = prose[declared.name];
+  return [
+    `## ${declared.name}`,
+    what,
+    `Needs: ${needs}`,
+    `Runs: ${artifacts}`,
+    ...declared.capabilities.flatMap((capability) => capabilityText(capability, declared)),
+    facts.map((fact) => `- ${fact}`).join("\n"),
+    table(
+      ["option", "default", "meaning"],
+      options.map(([option, fallback, meaning]) => [`\`${option}\``, fallback, meaning]),
+    ),
+  ];
+}
+
+/** The page. The same for the same declarations, whatever the machine. */
+export function backendsPage(backends: readonly Declared[]): string {
+  const parts = [
+    "<!-- Written by `npm run docs` from what the backends declare. Change scripts/backends-doc.ts, not this page. -->",
+    "# Backends",
+    "What each backend takes and enforces. `toolruntime doctor` says the same of the machine at hand, and the receipts of a run say what held in it. What the limits mean is in [limits.md](limits.md), what is not held in [threat-model.md](threat-model.md).",
+    ...backends.flatMap(backendText),
+  ];
+  return `${parts.join("\n\n")}\n`;
+}
+
+if (import.meta.main) {
+  writeFileSync(fileURLToPath(new URL("../docs/backends.md", import.meta.url)), backendsPage(await declaredBackends()));
+}
