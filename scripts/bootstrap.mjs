@@ -1,4 +1,4 @@
-// `npm start` and `npm test` begin here, with whatever Node the machine has (20 and later) and perhaps nothing installed:
+// `npm start`, `npm test` and CI's installation begin here, with whatever Node the machine has (20 and later) and perhaps nothing installed:
 // plain JavaScript, no dependency. What runs afterwards runs on the Node that the repository pins.
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, realpathSync } from "node:fs";
@@ -77,9 +77,13 @@ function run(args) {
 
 const [task = "", ...args] = process.argv.slice(2);
 const entry = Object.hasOwn(entries, task) ? entries[task] : undefined;
-if (entry === undefined) fail(`unknown task ${JSON.stringify(task)}; there are ${Object.keys(entries).join(", ")}`);
+if (entry === undefined && task !== "install") {
+  fail(`unknown task ${JSON.stringify(task)}; there are install, ${Object.keys(entries).join(", ")}`);
+}
 const reason = needsInstall(root);
 if (reason !== undefined) install(reason);
 noteInstalled(root);
-if (reason === undefined && isPinned()) await become([...entry, ...args]);
-else run([...entry, ...args]);
+if (entry !== undefined) {
+  if (reason === undefined && isPinned()) await become([...entry, ...args]);
+  else run([...entry, ...args]);
+}
