@@ -55,7 +55,7 @@ describe("reap", () => {
 
       const backend = unsafe({ acceptUnsafe: true, warn: () => undefined, scratch });
       const { removed } = await backend.reap();
-      expect(removed.filter((one) => one.startsWith("process ")).length).toBeGreaterThanOrEqual(2);
+      // A service that another test starts meanwhile finds the cgroups and processes too; the folder only this one.
       expect(removed).toContain(`folder ${join(scratch, owner)}`);
       expect(processesWith(`sleep ${seconds}`)).toEqual([]);
       expect(cgroupsOf(owner)).toEqual([]);
