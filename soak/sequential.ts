@@ -26,7 +26,7 @@ export async function soakSequential(
   {
     await using runtime = createRuntime({ backend, security: "dev" });
     for (let done = 1; done <= executions; done++) {
-      const { exitCode } = await runtime.execute({ tool, input: { algorithm: "sha256", text: `call ${done}` } });
+      const { exitCode } = await runtime.execute({ tool, input: { text: `call ${done}` } });
       if (exitCode !== 0) throw new Error(`execution ${done} ended with exit code ${exitCode}`);
       if (done % sampleEvery === 0) {
         // A collection before each sample, so that garbage that waits is not taken for growth.

@@ -126,6 +126,8 @@ export function compileSchema(source: JsonSchema): (value: unknown) => string | 
     if (valid) return undefined;
     // The last error is the innermost one; those before it say only that an outer keyword failed because of it.
     const inner = errors.at(-1);
-    return inner === undefined ? "does not fit the schema" : `${inner.instanceLocation.replace(/^#/, "") || "/"}: ${inner.error}`;
+    if (inner === undefined) return "does not fit the schema";
+    const isRefused = inner.keyword === "false";
+    return `${inner.instanceLocation.replace(/^#/, "") || "/"}: ${isRefused ? "is not a property that the schema allows" : inner.error}`;
   };
 }

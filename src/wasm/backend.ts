@@ -24,8 +24,8 @@ const inline: Capability = {
   profiles: ["dev", "standard"],
   isolation: "wasm",
   limits: {
-    memory: { by: "module", min: pageBytes, max: 2 ** 32 },
-    disk: { by: "virtual file system", max: 2 ** 31 - 1 },
+    memory: { by: "module", min: pageBytes },
+    disk: { by: "virtual file system" },
     processes: { by: "module" },
     cpu: { by: "module", min: 1 },
   },
