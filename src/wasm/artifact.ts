@@ -1,5 +1,4 @@
-import type { Exit, OutputFile, RunIo } from "../backend.ts";
-import type { Limit, LimitReading } from "../limits.ts";
+import type { RunIo, RunReport } from "../backend.ts";
 import type { WasmAbi } from "../tool.ts";
 
 /** One run of a ready artifact, with the limits of its plan in bytes. */
@@ -11,17 +10,10 @@ export interface WasmRun {
   readonly diskBytes: number;
 }
 
-export interface WasmOutcome {
-  readonly exit: Exit;
-  readonly readings: readonly LimitReading[];
-  readonly files: readonly OutputFile[];
-  readonly limitHit?: { readonly limit: Limit; readonly observed?: number };
-}
-
 /** An artifact that went through ingest: compiled, its imports checked. Cached by digest; holds nothing of any run. */
 export interface ReadyArtifact {
   readonly abi: WasmAbi;
   /** What it costs to keep, in bytes. */
   readonly weight: number;
-  run(run: WasmRun): Promise<WasmOutcome> | WasmOutcome;
+  run(run: WasmRun): Promise<RunReport> | RunReport;
 }

@@ -162,3 +162,14 @@ export function writeModule(sections: readonly { readonly id: number; readonly c
   }
   return bytes;
 }
+
+/** The parts in one piece. */
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}

@@ -1,6 +1,7 @@
 import { ToolRuntimeError } from "../errors.ts";
 import {
   BinaryError,
+  concat,
   encodeBounds,
   encodeName,
   encodeU32,
@@ -217,14 +218,4 @@ function capTables(reader: Reader): Uint8Array {
     parts.push(Uint8Array.from([type, ...encodeBounds({ min, max: Math.min(max ?? maxTableElements, maxTableElements) })]));
   }
   return concat(parts);
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }

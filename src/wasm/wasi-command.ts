@@ -1,7 +1,7 @@
-import type { Exit, RunIo } from "../backend.ts";
+import type { Exit, RunIo, RunReport } from "../backend.ts";
 import { ToolRuntimeError } from "../errors.ts";
 import type { LimitReading } from "../limits.ts";
-import type { ReadyArtifact, WasmOutcome, WasmRun } from "./artifact.ts";
+import type { ReadyArtifact, WasmRun } from "./artifact.ts";
 import type { Bounds } from "./binary.ts";
 import { collectOutputs } from "./outputs.ts";
 import { hostNamespace, ingestModule, pageBytes, startName, type Import, type IngestedModule } from "./ingest.ts";
@@ -65,7 +65,7 @@ class WasiCommand implements ReadyArtifact {
     this.weight = ingested.bytes.length * 4;
   }
 
-  async run(run: WasmRun): Promise<WasmOutcome> {
+  async run(run: WasmRun): Promise<RunReport> {
     const { io } = run;
     const lease = this.#lease(run.memoryBytes);
     const fs = fillFileSystem(io, run.diskBytes);

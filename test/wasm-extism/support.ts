@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import type { InputFile } from "../../src/backend.ts";
-import type { ReadyArtifact, WasmOutcome } from "../../src/wasm/artifact.ts";
+import type { InputFile, RunReport } from "../../src/backend.ts";
+import type { ReadyArtifact } from "../../src/wasm/artifact.ts";
 import { readyExtism } from "../../src/wasm/extism/plugin.ts";
 
 const decoder = new TextDecoder();
@@ -28,7 +28,7 @@ export interface RunOptions {
 }
 
 export interface Ran {
-  readonly outcome: WasmOutcome;
+  readonly outcome: RunReport;
   readonly stdout: string;
   readonly stderr: string;
 }

@@ -1,4 +1,4 @@
-import { BinaryError, encodeU32, layerOf, Reader, readSections, sectionIds, writeModule } from "../binary.ts";
+import { BinaryError, concat, encodeU32, layerOf, Reader, readSections, sectionIds, writeModule } from "../binary.ts";
 import { each, kindOf, readExternName, skipAlias, skipSortIndex, type ExternKind } from "./binary-items.ts";
 import { readTypes, skipExternDescription } from "./binary-types.ts";
 import { checkCoreName, checkExternName } from "./names.ts";
@@ -57,7 +57,7 @@ function rewrite(bytes: Uint8Array, depth: number, found: { imports: Extern[]; e
       id === componentSections.component ? rewrite(content, depth + 1, { imports: [], exports: [] }) : checkSection(id, content, found);
     parts.push(Uint8Array.from([id, ...encodeU32(kept.length)]), kept);
   }
-  return join(parts);
+  return concat(parts);
 }
 
 /** Gives back what is to be kept of the section. */
@@ -126,14 +126,4 @@ function readExport(reader: Reader): Extern {
   const kind = skipSortIndex(reader);
   if (reader.byte() !== 0) skipExternDescription(reader);
   return { name, kind };
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
 }

@@ -1,7 +1,7 @@
-import type { Exit, RunIo } from "../../backend.ts";
+import type { Exit, RunIo, RunReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { LimitReading } from "../../limits.ts";
-import type { ReadyArtifact, WasmOutcome, WasmRun } from "../artifact.ts";
+import type { ReadyArtifact, WasmRun } from "../artifact.ts";
 import { BinaryError } from "../binary.ts";
 import { ingestModule, pageBytes } from "../ingest.ts";
 import { collectOutputs } from "../outputs.ts";
@@ -125,7 +125,7 @@ class ComponentArtifact implements ReadyArtifact {
     this.weight = ingested.reduce((sum, { bytes }) => sum + bytes.length * 5, 2 ** 20);
   }
 
-  async run(run: WasmRun): Promise<WasmOutcome> {
+  async run(run: WasmRun): Promise<RunReport> {
     const { io, memoryBytes } = run;
     const compiled = await this.#compile(memoryBytes);
     const fs = fillFileSystem(io, run.diskBytes);

@@ -1,7 +1,7 @@
-import type { Exit, RunIo } from "../../backend.ts";
+import type { Exit, RunIo, RunReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { LimitReading } from "../../limits.ts";
-import type { ReadyArtifact, WasmOutcome, WasmRun } from "../artifact.ts";
+import type { ReadyArtifact, WasmRun } from "../artifact.ts";
 import { ingestModule, pageBytes, startName, type Import, type IngestedModule } from "../ingest.ts";
 import { requireJspi } from "../jspi.ts";
 import { collectOutputs } from "../outputs.ts";
@@ -122,7 +122,7 @@ class ExtismArtifact implements ReadyArtifact {
     this.weight = parts.bytes.length * 5;
   }
 
-  async run(run: WasmRun): Promise<WasmOutcome> {
+  async run(run: WasmRun): Promise<RunReport> {
     const { io, memoryBytes } = run;
     this.#assertFiles(io);
     const hostBytes = Math.min(Math.floor(memoryBytes * hostShare), maxHostBytes);
