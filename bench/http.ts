@@ -10,6 +10,7 @@ const seconds = 3;
 interface Addresses {
   readonly service: string;
   readonly floor: string;
+  readonly byHand: string;
   readonly body: string;
 }
 
@@ -27,16 +28,17 @@ async function load(url: string, body: string): Promise<number> {
   return result.requests.average;
 }
 
-/** Requests per second of the service with a warm tool, against a bare Hono route that gives the same JSON, in turn. */
+/** Requests per second of the service with a warm tool, against a bare Hono route that gives the same JSON and one that runs the tool by hand. */
 export async function benchHttp({ rounds }: Effort): Promise<BenchTable[]> {
   const server = spawn(process.execPath, [fileURLToPath(new URL("http-server.ts", import.meta.url))], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   try {
     const [line]: unknown[] = await once(server.stdout, "data");
-    const { service, floor, body }: Addresses = JSON.parse(String(line));
+    const { service, floor, byHand, body }: Addresses = JSON.parse(String(line));
     const figures = [
       { name: "bare Hono route, the same JSON", url: floor, values: [] as number[] },
+      { name: "Hono route that runs the tool by hand", url: byHand, values: [] as number[] },
       { name: "POST /v1/executions, warm tool", url: service, values: [] as number[] },
     ];
     for (let round = -1; round < rounds; round++) {
