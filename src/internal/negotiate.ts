@@ -93,17 +93,10 @@ function planLimit(demand: Demand, capability: Capability, limit: Limit): Planne
   const picked = pick(demand, limit);
   if (picked === undefined) return undefined;
   const { origin } = picked;
-  const { backend, profile } = demand;
+  const { profile } = demand;
   const maximum = maximumOf(demand, limit);
   // A default over the operator's maximum is what nobody asked for: it is cut without a word.
   const isOver = picked.value > maximum && origin !== "profile";
-  if (isOver && !profiles[profile].clamps) {
-    throw new ToolRuntimeError(
-      "ERR_POLICY_DENIED",
-      `Cannot give the ${origin} ${formatLimit(limit, picked.value)} as "${limit}" in profile "${profile}": the most is ${formatLimit(limit, maximum)}`,
-      { backend, details: { limit, requested: picked.value, maximum, profile } },
-    );
-  }
   const value = Math.min(picked.value, maximum);
   const clamped = isOver ? { clampedFrom: picked.value } : {};
   const enforcement = enforcedByRuntime[limit] ?? capability.limits[limit];
@@ -134,26 +127,43 @@ function unenforceable(demand: Demand, capability: Capability, limit: Limit, val
   );
 }
 
+function denied(demand: Demand, limit: Limit, message: string, details: Readonly<Record<string, unknown>> = {}): ToolRuntimeError {
+  const { backend, profile } = demand;
+  return new ToolRuntimeError("ERR_POLICY_DENIED", message, { backend, details: { limit, profile, ...details } });
+}
+
 /**
- * Settles every limit, and fails closed: a limit that the profile demands or somebody asked for, and that nothing
- * enforces, refuses the task before anything starts.
- *
- * @throws `ERR_LIMIT_UNENFORCEABLE`, `ERR_POLICY_DENIED`.
+ * Refuses what the operator's policy forbids, whatever a backend could do: more than a maximum where the profile does not
+ * cut to it, and `bestEffort` for what the profile demands.
  */
-export function negotiateLimits(demand: Demand, capability: Capability): PlannedLimit[] {
+function assertPolicy(demand: Demand): void {
+  const { backend, profile } = demand;
   for (const limit of demand.bestEffort) {
     assertLimit(limit);
-    if (!demand.allowsBestEffort || profiles[demand.profile].demands.includes(limit)) {
-      const why = demand.allowsBestEffort ? `profile "${demand.profile}" demands it` : "the operator's policy allows no bestEffort";
-      throw new ToolRuntimeError(
-        "ERR_POLICY_DENIED",
-        `Cannot take the limit "${limit}" as bestEffort on backend "${demand.backend}": ${why}`,
-        {
-          backend: demand.backend,
-          details: { limit, profile: demand.profile },
-        },
-      );
-    }
+    const isDemanded = profiles[profile].demands.includes(limit);
+    if (demand.allowsBestEffort && !isDemanded) continue;
+    const why = demand.allowsBestEffort ? `profile "${profile}" demands it` : "the operator's policy allows no bestEffort";
+    throw denied(demand, limit, `Cannot take the limit "${limit}" as bestEffort on backend "${backend}": ${why}`);
   }
-  return limitNames.flatMap((limit) => planLimit(demand, capability, limit) ?? []);
+  if (profiles[profile].clamps) return;
+  for (const limit of limitNames) {
+    const picked = pick(demand, limit);
+    const maximum = maximumOf(demand, limit);
+    if (picked === undefined || picked.origin === "profile" || picked.value <= maximum) continue;
+    const [asked, most] = [formatLimit(limit, picked.value), formatLimit(limit, maximum)];
+    const message = `Cannot give the ${picked.origin} ${asked} as "${limit}" in profile "${profile}": the most is ${most}`;
+    throw denied(demand, limit, message, { requested: picked.value, maximum });
+  }
+}
+
+/**
+ * Settles how a task would run, and fails closed: a limit that the profile demands or somebody asked for, and that nothing
+ * enforces, refuses the task before anything starts. Policy comes first: what it forbids is not worth looking for.
+ *
+ * @throws `ERR_POLICY_DENIED`, what {@link chooseCapability} throws, `ERR_LIMIT_UNENFORCEABLE`.
+ */
+export function negotiate(demand: Demand, probe: Probe): { readonly capability: Capability; readonly limits: PlannedLimit[] } {
+  assertPolicy(demand);
+  const capability = chooseCapability(demand, probe);
+  return { capability, limits: limitNames.flatMap((limit) => planLimit(demand, capability, limit) ?? []) };
 }

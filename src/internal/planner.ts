@@ -5,7 +5,7 @@ import type { Task } from "../runtime.ts";
 import type { Tool } from "../tool.ts";
 import { sha256 } from "./digest.ts";
 import { canonicalJson } from "./json.ts";
-import { chooseCapability, negotiateLimits } from "./negotiate.ts";
+import { negotiate } from "./negotiate.ts";
 import type { Settings } from "./runtime-settings.ts";
 
 /** Plans kept per tool; the requests of one tool rarely differ. */
@@ -78,8 +78,7 @@ export class Planner {
       bestEffort: task.bestEffort ?? [],
       allowsBestEffort: allowsBestEffort && profiles[profile].allowsBestEffort,
     };
-    const capability = chooseCapability(demand, probe);
-    return { capability, limits: negotiateLimits(demand, capability), profile };
+    return { ...negotiate(demand, probe), profile };
   }
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Capability } from "../../src/backend.ts";
-import { chooseCapability, negotiateLimits, type Demand } from "../../src/internal/negotiate.ts";
+import { chooseCapability, negotiate, type Demand } from "../../src/internal/negotiate.ts";
 import { profiles, securityProfiles, stricter, weaker } from "../../src/profile.ts";
 import type { ManifestInput, Tool } from "../../src/tool.ts";
 import { codeOf, errorOf, fullCapability, readyProbe, toolWith } from "./support.ts";
@@ -22,6 +22,7 @@ async function demandWith(changes: Partial<Demand> = {}, manifest: Partial<Manif
 
 const bare: Capability = { ...fullCapability, limits: {} };
 const only = (limits: Capability["limits"]): Capability => ({ ...fullCapability, limits });
+const negotiateLimits = (demand: Demand, capability: Capability) => negotiate(demand, readyProbe(capability)).limits;
 const planned = (demand: Demand, limit: string, capability = fullCapability) =>
   negotiateLimits(demand, capability).find((one) => one.limit === limit);
 
