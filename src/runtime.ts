@@ -151,7 +151,9 @@ export interface RuntimeOptions {
 /**
  * Puts a backend under a security profile.
  *
- * @throws `ERR_ARGUMENT_INVALID` for options that cannot be read, and for the `unsafe` backend outside `dev`.
+ * Whether the backend can serve the profile is found out by its probe: a task that it cannot hold is refused.
+ *
+ * @throws `ERR_ARGUMENT_INVALID` for options that cannot be read.
  */
 export function createRuntime(options: RuntimeOptions): Runtime {
   return new BackendRuntime(options);

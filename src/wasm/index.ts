@@ -10,7 +10,7 @@ export type WasmOptions = Partial<EngineOptions>;
  * WebAssembly in this process: WASI preview 1 commands, Extism plug-ins and, with a transpiler, WASI 0.2 components, each call
  * in a fresh instance.
  *
- * Enforces `memory`, `disk`, `output` and `processes`. It does not enforce `timeout` or `cpuTime`, so it serves profile
+ * Enforces `memory`, `disk`, `output`, `processes` and `cpu` (one thread). It does not enforce `timeout` or `cpuTime`, so it serves profile
  * `dev` alone.
  */
 export function wasm(options: WasmOptions = {}): Backend {

@@ -73,6 +73,7 @@ export function cli(args: readonly string[], options?: StartOptions): Promise<En
 
 /** Whether util-linux's `script` is here, which runs a program on a terminal. */
 export const hasTerminal = process.platform === "linux" && existsSync("/usr/bin/script");
+if (!hasTerminal) console.log("The command line is not tried on a terminal: there is no /usr/bin/script (util-linux)");
 
 /** The same on a terminal. Both streams come together, lines end in CR LF; keys are written to stdin. */
 export function startOnTerminal(args: readonly string[], options?: StartOptions): Child {
