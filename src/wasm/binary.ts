@@ -2,7 +2,12 @@
 
 /** Thrown for bytes that do not follow the format, or use a part of it that this reader does not know. */
 export class BinaryError extends Error {
-  override readonly name = "BinaryError";
+  override readonly name: string = "BinaryError";
+}
+
+/** Thrown for a module that is well formed, but has more of something than it may: compiling it could take without end. */
+export class BoundError extends BinaryError {
+  override readonly name = "BoundError";
 }
 
 export const sectionIds = {

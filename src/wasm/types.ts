@@ -3,43 +3,121 @@ import { BinaryError, type Reader } from "./binary.ts";
 /** A function's type as text: `i32 i64 -> i32`, or `->`. */
 export type FunctionType = string;
 
-const valueTypes: ReadonlyMap<number, string> = new Map([
+/** A function's type with what the rewriter needs of it. */
+export interface Signature {
+  readonly text: FunctionType;
+  readonly parameters: readonly ValueType[];
+  readonly results: readonly ValueType[];
+}
+
+export interface ValueType {
+  readonly text: string;
+  /** As the format writes it. */
+  readonly bytes: Uint8Array;
+}
+
+const shortTypes: ReadonlyMap<number, string> = new Map([
   [0x7f, "i32"],
   [0x7e, "i64"],
   [0x7d, "f32"],
   [0x7c, "f64"],
   [0x7b, "v128"],
+  [0x73, "nofuncref"],
+  [0x72, "noexternref"],
   [0x70, "funcref"],
   [0x6f, "externref"],
+  [0x69, "exnref"],
+  [0x74, "noexnref"],
+]);
+
+/** Heap types of the proposal for garbage collection, which are refused by name. */
+const collectedTypes: ReadonlyMap<number, string> = new Map([
+  [0x71, "none"],
+  [0x6e, "any"],
+  [0x6d, "eq"],
+  [0x6c, "i31"],
+  [0x6b, "struct"],
+  [0x6a, "array"],
 ]);
 
 const maxTagParameters = 16;
 
-/**
- * Reads the type section. Only functions over numbers, vectors, `funcref` and `externref` are taken: structs and arrays
- * live on the engine's own heap, where no limit of a run holds, and its exhaustion aborts the process.
- */
-export function readTypes(reader: Reader): FunctionType[] {
-  const types: FunctionType[] = [];
-  for (let left = reader.u32(); left > 0; left--) {
-    if (reader.byte() !== 0x60) throw new BinaryError("has a type that is no function's; garbage-collected types have no cap");
-    const parameters = readValueTypes(reader);
-    types.push([...parameters, "->", ...readValueTypes(reader)].join(" "));
-  }
-  return types;
+function collected(name: string): BinaryError {
+  return new BinaryError(`uses garbage-collected references (${name}), which live where no limit of a run holds`);
 }
 
-function readValueTypes(reader: Reader): string[] {
-  const names: string[] = [];
+export function readValueType(reader: Reader): ValueType {
+  const start = reader.offset;
+  const code = reader.byte();
+  const text = shortTypes.get(code) ?? referenceText(code, reader);
+  return { text, bytes: reader.bytes.subarray(start, reader.offset) };
+}
+
+function referenceText(code: number, reader: Reader): string {
+  const name = collectedTypes.get(code);
+  if (name !== undefined) throw collected(name);
+  if (code !== 0x63 && code !== 0x64) throw new BinaryError(`has a value of the unknown type 0x${code.toString(16)}`);
+  return `(ref ${code === 0x63 ? "null " : ""}${readHeapType(reader)})`;
+}
+
+/** The index of a function's type, or the name of an abstract heap type. */
+export function readHeapType(reader: Reader): string {
+  const { offset } = reader;
+  const code = reader.byte();
+  const name = collectedTypes.get(code);
+  if (name !== undefined) throw collected(name);
+  const short = shortTypes.get(code);
+  if (short !== undefined) return short;
+  reader.offset = offset;
+  return String(reader.u32());
+}
+
+/**
+ * Reads the type section. Only functions are taken: structs and arrays live on the engine's own heap, where no limit of
+ * a run holds, and its exhaustion aborts the process.
+ */
+export function readSignatures(reader: Reader): Signature[] {
+  const signatures: Signature[] = [];
   for (let left = reader.u32(); left > 0; left--) {
-    const name = valueTypes.get(reader.byte());
-    if (name === undefined) throw new BinaryError("has a function over typed references");
-    names.push(name);
+    const { offset } = reader;
+    if (reader.byte() === 0x4e) {
+      for (let inGroup = reader.u32(); inGroup > 0; inGroup--) signatures.push(readSubtype(reader));
+    } else {
+      reader.offset = offset;
+      signatures.push(readSubtype(reader));
+    }
   }
-  return names;
+  return signatures;
+}
+
+function readSubtype(reader: Reader): Signature {
+  let code = reader.byte();
+  if (code === 0x4f || code === 0x50) {
+    for (let supers = reader.u32(); supers > 0; supers--) reader.u32();
+    code = reader.byte();
+  }
+  if (code !== 0x60) throw new BinaryError("has a type that is no function's; garbage-collected types have no cap");
+  const parameters = readValueTypes(reader);
+  const results = readValueTypes(reader);
+  const names = (types: readonly ValueType[]): string[] => types.map(({ text }) => text);
+  return { parameters, results, text: [...names(parameters), "->", ...names(results)].join(" ") };
+}
+
+function readValueTypes(reader: Reader): ValueType[] {
+  return Array.from({ length: reader.u32() }, () => readValueType(reader));
 }
 
 /** Refuses exceptions that carry much: they live on the engine's heap, and a guest can hold one in each local. */
+export function checkTag(signature: Signature | undefined): void {
+  const parameters = signature?.parameters.length ?? 0;
+  if (parameters > maxTagParameters) throw new BinaryError(`has an exception of ${parameters} values, the most is ${maxTagParameters}`);
+}
+
+// For the ingest that does not meter; goes when that uses `meterModule`.
+export function readTypes(reader: Reader): FunctionType[] {
+  return readSignatures(reader).map(({ text }) => text);
+}
+
 export function checkTags(reader: Reader, types: readonly FunctionType[]): void {
   for (let left = reader.u32(); left > 0; left--) {
     reader.byte();
@@ -48,7 +126,6 @@ export function checkTags(reader: Reader, types: readonly FunctionType[]): void 
   }
 }
 
-/** Reads the function section: the type of each function that the module defines. */
 export function readFunctions(reader: Reader, types: readonly FunctionType[]): FunctionType[] {
   return Array.from({ length: reader.u32() }, () => types[reader.u32()] ?? "");
 }

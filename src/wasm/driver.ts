@@ -1,0 +1,20 @@
+import type { Plan, ReapReport, RunIo, RunReport } from "../backend.ts";
+
+export type DriverProbe =
+  | { readonly status: "ready"; readonly notes?: readonly string[] }
+  | { readonly status: "unavailable"; readonly reason: string; readonly advice: string };
+
+/**
+ * Where modules run: in this process, or in one of their own that can be killed. The backend asks the driver that the plan's isolation
+ * names; a driver never hands a plan to another.
+ */
+export interface WasmDriver {
+  readonly isolation: "wasm" | "wasm-process";
+  probe(): Promise<DriverProbe>;
+  /** As the backend's. */
+  prepare(plan: Plan, signal: AbortSignal): Promise<void> | void;
+  run(plan: Plan, io: RunIo): Promise<RunReport>;
+  /** Ends what an earlier, killed process left. */
+  reap(): Promise<ReapReport>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,80 @@
+import { fuelName } from "./names.ts";
+
+export interface FuelOptions {
+  /** The most that the run may use, in units. No end unless given. */
+  readonly limit?: number;
+  /** What a module begins with, as it was given to `meterModule`. */
+  readonly initialFuel: number;
+  /** How much the next grant shall be, asked at each checkpoint; the meter cuts it to what the limit leaves. */
+  readonly grant: () => number;
+}
+
+/** The host's books of one run's fuel, over all its instances. */
+export class FuelMeter {
+  readonly #options: FuelOptions;
+  readonly #limit: number;
+  readonly #globals: WebAssembly.Global[] = [];
+  #granted = 0;
+  #charged = 0;
+  #isExhausted = false;
+
+  constructor(options: FuelOptions) {
+    this.#options = options;
+    this.#limit = options.limit ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether the limit ended the run. */
+  get isExhausted(): boolean {
+    return this.#isExhausted;
+  }
+
+  /** Units used until now, by the guest and by {@link charge}. Exact once the guest has ended or waits. */
+  get used(): number {
+    let left = 0;
+    for (const global of this.#globals) left += global.value;
+    return this.#granted - left + this.#charged;
+  }
+
+  /** Takes an instance's fuel into the books. To be called after instantiation. */
+  bind(instance: WebAssembly.Instance): void {
+    const global = instance.exports[fuelName];
+    if (!(global instanceof WebAssembly.Global)) throw new TypeError(`the instance has no global ${fuelName}`);
+    this.#globals.push(global);
+    this.#granted += this.#options.initialFuel;
+    const excess = this.#granted + this.#charged - this.#limit;
+    if (excess > 0) this.#takeBack(excess);
+  }
+
+  /** Counts work that the host did for the guest. Where it passes the limit, the guest ends at its next checkpoint. */
+  charge(units: number): void {
+    this.#charged += units;
+    if (this.#granted + this.#charged > this.#limit) this.#takeBack(this.#granted + this.#charged - this.#limit);
+  }
+
+  /** Takes what the guest still has, so that it comes to its checkpoint before it enters another region. */
+  interrupt(): void {
+    this.#takeBack(Number.POSITIVE_INFINITY);
+  }
+
+  #takeBack(most: number): void {
+    let left = most;
+    for (const global of this.#globals) {
+      const taken = Math.min(Math.max(global.value, 0), left);
+      global.value -= taken;
+      this.#granted -= taken;
+      left -= taken;
+    }
+  }
+
+  /** The next grant, for the checkpoint to give; negative once the limit is reached. */
+  grant(): number {
+    const room = this.#limit - this.#granted - this.#charged;
+    if (room <= 0) {
+      this.#isExhausted = true;
+      return -1;
+    }
+    const units = Math.max(1, Math.min(this.#options.grant(), room, 2 ** 30));
+    this.#granted += units;
+    return units;
+  }
+}

@@ -1,0 +1,243 @@
+import { Writer } from "./writer.ts";
+import { bulkOps } from "./opcodes.ts";
+import { creditPiece } from "./place.ts";
+
+/** Value types as the format writes them. */
+export const i32 = 0x7f;
+/** A block without values. */
+export const noValues = 0x40;
+
+export const op = {
+  unreachable: 0x00,
+  block: 0x02,
+  loop: 0x03,
+  if: 0x04,
+  else: 0x05,
+  end: 0x0b,
+  branch: 0x0c,
+  branchIf: 0x0d,
+  return: 0x0f,
+  call: 0x10,
+  select: 0x1b,
+  localGet: 0x20,
+  localSet: 0x21,
+  localTee: 0x22,
+  globalGet: 0x23,
+  globalSet: 0x24,
+  memoryGrow: 0x40,
+  i32Const: 0x41,
+  i32Eqz: 0x45,
+  i32LtS: 0x48,
+  i32LtU: 0x49,
+  i32GtU: 0x4b,
+  i32LeU: 0x4d,
+  i32GeU: 0x4f,
+  i32Add: 0x6a,
+  i32Sub: 0x6b,
+  i32ShrU: 0x76,
+  bulk: 0xfc,
+} as const;
+
+/** A function that the rewriter adds. */
+export interface Added {
+  /** The function's type as the format writes it, from its parameters on: `() -> ()` is two zeros. */
+  readonly type: readonly number[];
+  /** Locals and instructions, to the last `end`. */
+  readonly body: Uint8Array;
+}
+
+export interface Indices {
+  readonly checkpoint: number;
+  readonly refill: number;
+  readonly prepay: number;
+  readonly fuel: number;
+}
+
+/** `() -> ()`: asks the host for grants until fuel is no longer below zero. Where it gives none, nothing can catch the end. */
+export function refillFunction({ checkpoint, fuel }: Indices): Added {
+  const out = new Writer();
+  out.put(1, 1, i32, op.loop, noValues, op.call);
+  out.u32(checkpoint);
+  out.put(op.localTee, 0, op.i32Const, 0, op.i32LtS, op.if, noValues, op.unreachable, op.end, op.globalGet);
+  out.u32(fuel);
+  out.put(op.localGet, 0, op.i32Add, op.localTee, 0, op.globalSet);
+  out.u32(fuel);
+  out.put(op.localGet, 0, op.i32Const, 0, op.i32LtS, op.branchIf, 0, op.end, op.end);
+  return { type: [0, 0], body: out.bytes() };
+}
+
+/** `(credit) -> credit`: one piece of credit more. */
+export function prepayFunction(indices: Indices): Added {
+  const out = new Writer();
+  out.put(0);
+  writeCharge(out, indices, () => constant(out, creditPiece));
+  out.put(op.localGet, 0);
+  constant(out, creditPiece);
+  out.put(op.i32Add, op.end);
+  return { type: [1, i32, 1, i32], body: out.bytes() };
+}
+
+/** Writes `fuel -= units; if (fuel < 0) refill()`, without a local. */
+function writeCharge(out: Writer, { fuel, refill }: Indices, units: () => void): void {
+  out.put(op.globalGet);
+  out.u32(fuel);
+  units();
+  out.put(op.i32Sub, op.globalSet);
+  out.u32(fuel);
+  out.put(op.globalGet);
+  out.u32(fuel);
+  out.put(op.i32Const, 0, op.i32LtS, op.if, noValues, op.call);
+  out.u32(refill);
+  out.put(op.end);
+}
+
+export function constant(out: Writer, value: number): void {
+  out.put(op.i32Const);
+  out.s32(value);
+}
+
+/** Units for each page that a memory grows by: the engine zeroes it. */
+const growShift = 6;
+
+/** `(pages) -> pages`: `memory.grow`, charged by its pages; what is more than there are charges as much as there are. */
+export function growFunction(indices: Indices): Added {
+  const out = new Writer();
+  out.put(0);
+  writeCharge(out, indices, () => {
+    out.put(op.localGet, 0);
+    constant(out, 65_536);
+    out.put(op.localGet, 0);
+    constant(out, 65_536);
+    out.put(op.i32LtU, op.select);
+    constant(out, growShift);
+    out.put(0x74); // i32.shl: the pages times 2^growShift
+  });
+  out.put(op.localGet, 0, op.memoryGrow, 0, op.end);
+  return { type: [1, i32, 1, i32], body: out.bytes() };
+}
+
+
+/** Above this many bytes, a bulk operation goes on in pieces, with a checkpoint between them. */
+const pieceShift = 20;
+const unitShift = 4;
+
+/**
+ * A bulk operation over memory or a table, charged by its length before it runs.
+ *
+ * Over memory it is done in pieces, the highest first: the first piece traps if any would, before a byte was written, as
+ * the whole operation does. Only a copy to a lower address goes upwards; its ends are tried by copies of no bytes.
+ */
+export function bulkFunction(indices: Indices, code: number, immediates: Uint8Array, type: readonly number[]): Added {
+  const out = new Writer();
+  const isMemory = code === bulkOps.memoryCopy || code === bulkOps.memoryFill || code === bulkOps.memoryInit;
+  const operate = (): void => {
+    out.put(op.bulk);
+    out.u32(code);
+    out.append(immediates);
+  };
+  if (!isMemory) {
+    const length = code === bulkOps.tableGrow ? 1 : 2;
+    out.put(0);
+    writeCharge(out, indices, () => {
+      // Longer than any table can be, it fails without work.
+      out.put(op.localGet, length);
+      constant(out, 1 << pieceShift);
+      out.put(op.localGet, length);
+      constant(out, 1 << pieceShift);
+      out.put(op.i32LtU, op.select);
+    });
+    for (let index = 0; index <= length; index++) out.put(op.localGet, index);
+    operate();
+    out.put(op.end);
+    return { type, body: out.bytes() };
+  }
+  writePieces(out, indices, code, operate);
+  return { type, body: out.bytes() };
+}
+
+/** Parameters: 0 target, 1 source or value, 2 length. Locals: 3 the length of one piece. */
+function writePieces(out: Writer, indices: Indices, code: number, operate: () => void): void {
+  const [target, source, length, piece] = [0, 1, 2, 3];
+  const hasSource = code !== bulkOps.memoryFill;
+  const chargePiece = (): void =>
+    writeCharge(out, indices, () => out.put(op.localGet, piece, op.i32Const, unitShift, op.i32ShrU, op.i32Const, 1, op.i32Add));
+  const all = (): void => {
+    out.put(op.localGet, target, op.localGet, source, op.localGet, length);
+    operate();
+  };
+  out.put(1, 1, i32);
+  // Short, or around the end of the address space, where the whole operation traps: in one piece.
+  out.put(op.localGet, length);
+  constant(out, 1 << pieceShift);
+  out.put(op.i32LeU, op.localGet, target, op.localGet, length, op.i32Add, op.localGet, target, op.i32LtU, 0x72);
+  if (hasSource) out.put(op.localGet, source, op.localGet, length, op.i32Add, op.localGet, source, op.i32LtU, 0x72);
+  out.put(op.if, noValues);
+  // An operation that traps for its length charges as much as one piece.
+  out.put(op.localGet, length);
+  constant(out, 1 << pieceShift);
+  out.put(op.localGet, length);
+  constant(out, 1 << pieceShift);
+  out.put(op.i32LtU, op.select, op.localSet, piece);
+  chargePiece();
+  all();
+  out.put(op.return, op.end);
+  if (code === bulkOps.memoryCopy) {
+    out.put(op.localGet, target, op.localGet, source, op.i32LtU, op.if, noValues);
+    writeUpwards(out, chargePiece, operate);
+    out.put(op.return, op.end);
+  }
+  writeDownwards(out, { chargePiece, operate, hasSource });
+  out.put(op.end);
+}
+
+/** `piece = min(length, 1 MiB)`. */
+function setPiece(out: Writer): void {
+  out.put(op.localGet, 2);
+  constant(out, 1 << pieceShift);
+  out.put(op.localGet, 2);
+  constant(out, 1 << pieceShift);
+  out.put(op.i32LtU, op.select, op.localSet, 3);
+}
+
+function writeDownwards(
+  out: Writer,
+  { chargePiece, operate, hasSource }: { chargePiece: () => void; operate: () => void; hasSource: boolean },
+): void {
+  out.put(op.loop, noValues);
+  setPiece(out);
+  chargePiece();
+  // length -= piece; then operate on [target + length, piece)
+  out.put(op.localGet, 2, op.localGet, 3, op.i32Sub, op.localSet, 2);
+  out.put(op.localGet, 0, op.localGet, 2, op.i32Add, op.localGet, 1);
+  if (hasSource) out.put(op.localGet, 2, op.i32Add);
+  out.put(op.localGet, 3);
+  operate();
+  out.put(op.localGet, 2, op.branchIf, 0, op.end);
+}
+
+function writeUpwards(out: Writer, chargePiece: () => void, operate: () => void): void {
+  out.put(op.localGet, 0, op.localGet, 2, op.i32Add, op.localGet, 1, op.localGet, 2, op.i32Add, op.i32Const, 0);
+  operate();
+  out.put(op.loop, noValues);
+  setPiece(out);
+  chargePiece();
+  out.put(op.localGet, 0, op.localGet, 1, op.localGet, 3);
+  operate();
+  for (const local of [0, 1]) out.put(op.localGet, local, op.localGet, 3, op.i32Add, op.localSet, local);
+  out.put(op.localGet, 2, op.localGet, 3, op.i32Sub, op.localTee, 2, op.branchIf, 0, op.end);
+}
+
+/** Charges an entry for which callers pay, and passes the call on: for callers that are not in the module. */
+export function entryFunction(indices: Indices, target: number, cost: number, parameters: number, type: readonly number[]): Added {
+  const out = new Writer();
+  out.put(0);
+  if (cost > 0) writeCharge(out, indices, () => constant(out, cost));
+  for (let index = 0; index < parameters; index++) {
+    out.put(op.localGet);
+    out.u32(index);
+  }
+  out.put(op.call);
+  out.u32(target);
+  out.put(op.end);
+  return { type, body: out.bytes() };
+}
