@@ -1,4 +1,4 @@
-import { bulkFunction, entryFunction, growFunction, i32, prepayFunction, refillFunction, type Added, type Indices } from "./helpers.ts";
+import { bulkFunction, entryFunction, growFunction, i32, refillFunction, type Added, type Indices } from "./helpers.ts";
 import { bulkOps } from "./opcodes.ts";
 import { numberAt } from "./scan.ts";
 import type { Signature } from "../types.ts";
@@ -21,8 +21,8 @@ export class AddedFunctions {
 
   constructor({ firstFunction, checkpoint, fuel }: Setting) {
     this.#first = firstFunction;
-    this.indices = { checkpoint, fuel, refill: firstFunction, prepay: firstFunction + 1 };
-    this.functions.push(refillFunction(this.indices), prepayFunction(this.indices));
+    this.indices = { checkpoint, fuel, refill: firstFunction };
+    this.functions.push(refillFunction(this.indices));
   }
 
   #index(key: string, make: () => Added): number {

@@ -1,7 +1,7 @@
-import { bulkImmediates, shape } from "./opcodes.ts";
+import { shape } from "./opcodes.ts";
 import { op, noValues, constant, type Indices } from "./helpers.ts";
-import { charge, type Placement } from "./place.ts";
-import { numberAt, noteStride, skipNumber, type FunctionScan, type Scan } from "./scan.ts";
+import type { Placement } from "./place.ts";
+import { noteStride, numberAt, skipNumber, type FunctionScan, type Scan } from "./scan.ts";
 import type { Writer } from "./writer.ts";
 
 /** One function of the original module. */
@@ -15,8 +15,6 @@ export interface Body {
   readonly localGroups: number;
   /** Parameters and declared locals. */
   readonly locals: number;
-  /** The block type that has the function's results and takes nothing. */
-  readonly resultBlock: readonly number[];
   readonly scan: FunctionScan;
 }
 
@@ -34,20 +32,29 @@ export interface Emission {
   readonly bulkHelper: (code: number, immediates: Uint8Array) => number;
 }
 
+/** A label of the original that is open. */
+interface Label {
+  /** Its loop, or -1. */
+  readonly loop: number;
+  /** How many loops were wrapped, it and those around it. */
+  readonly wraps: number;
+}
+
+const outermost: Label = { loop: -1, wraps: 0 };
+
 /** Writes one function with its charges. One object for a whole module. */
 export class Emitter {
   readonly #from: Emission;
   readonly #out: Writer;
-  /** Of each open label, how many wrapped loops are among it and those around it. */
-  #wraps: number[] = [];
-  /** The local for what is between two steps of a charge, and the one for credit. */
-  #scratch = 0;
-  #credit = 0;
-  /** From here on in the code, the local may hold credit when a call is reached. */
-  #creditFrom = Number.POSITIVE_INFINITY;
+  #labels: Label[] = [];
+  /** How many loops are open in which nothing calls. */
+  #loopDepth = 0;
+  /** The local that has what the fuel global has while such a loop runs, and what is between two steps of a charge elsewhere. */
+  #local = 0;
+  /** Exceptions come back at labels, where the local is not known to be true; so with them each charge loads. */
+  #isCached = true;
   #position = 0;
-  #region = 0;
-  #body: Body | undefined;
+  #loop = 0;
 
   constructor(from: Emission, out: Writer) {
     this.#from = from;
@@ -56,60 +63,35 @@ export class Emitter {
 
   /** Writes locals and instructions. */
   write(body: Body): void {
-    const { scan } = this.#from;
-    this.#body = body;
-    this.#wraps = [];
-    this.#scratch = body.locals;
-    this.#credit = body.locals + 1;
-    this.#creditFrom = this.#findCredit(body.scan);
-    this.#region = body.scan.regionsFrom;
-    this.#writeLocals(body);
-    const entry = this.#from.placement.entry[body.index] ?? 0;
-    if (entry > 0) this.#chargeGlobal(entry);
-    if (this.#hasCredit) {
-      // A branch to the function's own label must pass where credit is given back.
-      this.#out.put(op.block, ...body.resultBlock);
-    }
+    const { scan, placement } = this.#from;
+    const { notesFrom, notesTo, loopsFrom, loopsTo, hasTry } = body.scan;
+    const point = placement.point[body.index];
+    this.#labels = [];
+    this.#loopDepth = 0;
+    this.#isCached = !hasTry;
+    this.#local = body.locals;
+    this.#loop = loopsFrom;
+    this.#writeLocals(body, loopsTo > loopsFrom || point !== undefined);
     this.#position = body.codeAt;
+    if (point === -1) this.#charge(placement.pointCost[body.index] ?? 0);
     const { values } = scan.notes;
-    const { notesFrom, notesTo } = body.scan;
-    for (let note = notesFrom; note < notesTo; note += noteStride) {
+    // The last note is the function's own end.
+    for (let note = notesFrom; note < notesTo - noteStride; note += noteStride) {
       const at = values[note + 1] ?? 0;
-      if (note === notesTo - noteStride) break;
+      if (note === point) {
+        this.#copyTo(at);
+        this.#charge(placement.pointCost[body.index] ?? 0);
+      }
       this.#writeNote(values[note] ?? 0, at, values[note + 2] ?? 0, values[note + 3] ?? 0);
     }
-    this.#copyTo(body.end - 1);
-    if (this.#hasCredit) {
-      this.#out.put(op.end);
-      this.#giveBack();
-    }
-    this.#out.put(op.end);
+    this.#copyTo(body.end);
   }
 
-  get #hasCredit(): boolean {
-    return this.#creditFrom !== Number.POSITIVE_INFINITY;
-  }
-
-  /** Where the outermost loop begins that has the first loop charged from credit in it. */
-  #findCredit({ regionsFrom, regionsTo }: FunctionScan): number {
-    const { placement, scan } = this.#from;
-    for (let region = regionsFrom + 1; region < regionsTo; region++) {
-      if (placement.loopCharge[region] !== charge.credit) continue;
-      let outermost = region;
-      for (let around = scan.parent[region] ?? -1; around > regionsFrom; around = scan.parent[around] ?? -1) outermost = around;
-      return scan.loopAt[outermost] ?? 0;
-    }
-    return Number.POSITIVE_INFINITY;
-  }
-
-  #writeLocals({ localsAt, codeAt, localGroups, scan }: Body): void {
+  #writeLocals({ localsAt, codeAt, localGroups }: Body, needsOwn: boolean): void {
     const out = this.#out;
-    const { placement } = this.#from;
-    const loops = scan.regionsTo - scan.regionsFrom - 1;
-    const needs = loops > 0 || (placement.entry[this.#body?.index ?? 0] ?? 0) > 0;
-    out.u32(localGroups + (needs ? 1 : 0));
+    out.u32(localGroups + (needsOwn ? 1 : 0));
     out.copy(this.#from.bytes, localsAt, codeAt);
-    if (needs) out.put(this.#hasCredit ? 2 : 1, 0x7f);
+    if (needsOwn) out.put(1, 0x7f);
   }
 
   #copyTo(end: number): void {
@@ -118,35 +100,56 @@ export class Emitter {
   }
 
   /** `fuel -= units; if (fuel < 0) refill()`. */
-  #chargeGlobal(units: number): void {
-    const out = this.#out;
-    const { fuel, refill } = this.#from.indices;
-    out.put(op.globalGet);
-    out.u32(fuel);
-    constant(out, units);
-    out.put(op.i32Sub, op.localTee);
-    out.u32(this.#scratch);
-    out.put(op.globalSet);
-    out.u32(fuel);
-    out.put(op.localGet);
-    out.u32(this.#scratch);
-    out.put(op.i32Const, 0, op.i32LtS, op.if, noValues, op.call);
-    out.u32(refill);
-    out.put(op.end);
+  #charge(units: number): void {
+    this.#subtract(units);
+    this.#out.put(op.if, noValues);
+    this.#refill();
+    this.#out.put(op.end);
   }
 
-  /** `fuel += credit; credit = 0`, so that no frame holds any while another runs. */
-  #giveBack(): void {
+  /**
+   * Leaves on the stack whether fuel is below zero. The global always has what is true, so that nothing is to be written back
+   * where a trap, an exception or a call leaves; inside a loop the local spares the load.
+   */
+  #subtract(units: number): void {
     const out = this.#out;
     const { fuel } = this.#from.indices;
-    out.put(op.globalGet);
+    this.#getFuel();
+    constant(out, units);
+    out.put(op.i32Sub, op.localTee);
+    out.u32(this.#local);
+    out.put(op.globalSet);
     out.u32(fuel);
-    out.put(op.localGet);
-    out.u32(this.#credit);
-    out.put(op.i32Add, op.globalSet);
-    out.u32(fuel);
-    out.put(op.i32Const, 0, op.localSet);
-    out.u32(this.#credit);
+    this.#getLocal();
+    out.put(op.i32Const, 0, op.i32LtS);
+  }
+
+  #refill(): void {
+    this.#out.put(op.call);
+    this.#out.u32(this.#from.indices.refill);
+    this.#reload();
+  }
+
+  #load(): void {
+    this.#out.put(op.globalGet);
+    this.#out.u32(this.#from.indices.fuel);
+  }
+
+  #getLocal(): void {
+    this.#out.put(op.localGet);
+    this.#out.u32(this.#local);
+  }
+
+  #setLocal(): void {
+    this.#out.put(op.localSet);
+    this.#out.u32(this.#local);
+  }
+
+  /** After whatever may have charged: a call, a helper. */
+  #reload(): void {
+    if (this.#loopDepth === 0 || !this.#isCached) return;
+    this.#load();
+    this.#setLocal();
   }
 
   #writeNote(kind: number, at: number, next: number, operand: number): void {
@@ -154,7 +157,7 @@ export class Emitter {
       case shape.block:
       case shape.if:
       case shape.try:
-        this.#wraps.push(this.#wraps.at(-1) ?? 0);
+        this.#open(-1, 0);
         return;
       case shape.tryTable:
         this.#writeTryTable(at, next);
@@ -168,30 +171,21 @@ export class Emitter {
         return;
       case shape.branch:
       case shape.branchIf:
+        this.#writeBranch(kind, at, next, operand);
+        return;
       case shape.branchOnNull:
       case shape.rethrow:
-        if (kind === shape.rethrow) this.#giveBackAt(at);
-        if (this.#hasCredit) this.#rewriteOperand(at, next, this.#depth(operand));
+        this.#rewriteDepth(at, next, operand);
         return;
       case shape.branchTable:
-        if (this.#hasCredit) this.#writeBranchTable(at, next, operand);
+        this.#writeBranchTable(at, next, operand);
         return;
       case shape.call:
       case shape.returnCall:
-        this.#giveBackAt(at);
         this.#rewriteOperand(at, next, this.#from.moved(operand));
         return;
       case shape.refFunc:
         this.#rewriteOperand(at, next, this.#from.asValue(operand));
-        return;
-      case shape.callIndirect:
-      case shape.callRef:
-      case shape.returnCallIndirect:
-      case shape.returnCallRef:
-      case shape.return:
-      case shape.throw:
-      case shape.throwRef:
-        this.#giveBackAt(at);
         return;
       case shape.memoryGrow:
         this.#replaceByCall(at, next, this.#from.growHelper());
@@ -202,10 +196,14 @@ export class Emitter {
     }
   }
 
-  #giveBackAt(at: number): void {
-    if (at < this.#creditFrom) return;
-    this.#copyTo(at);
-    this.#giveBack();
+  #open(loop: number, wraps: number): void {
+    const around = this.#labels.at(-1) ?? outermost;
+    this.#labels.push({ loop, wraps: around.wraps + wraps });
+    if (this.#isQuiet(loop)) this.#loopDepth++;
+  }
+
+  #isQuiet(loop: number): boolean {
+    return loop >= 0 && this.#from.scan.loopCalls[loop] !== true;
   }
 
   /** Writes an instruction of one byte and one number, with another number. */
@@ -215,31 +213,36 @@ export class Emitter {
     this.#position = next;
   }
 
+  #rewriteDepth(at: number, next: number, depth: number): void {
+    const moved = this.#depth(depth);
+    if (moved !== depth) this.#rewriteOperand(at, next, moved);
+  }
+
+  /** A label's depth with the loops that were wrapped between it and here. */
+  #depth(depth: number): number {
+    const inside = (this.#labels.at(-1) ?? outermost).wraps;
+    // Of the function's own label, all of them are inside.
+    const target = this.#labels[this.#labels.length - 1 - depth] ?? outermost;
+    return depth + inside - target.wraps;
+  }
+
+  /** The helper charges by itself. */
   #replaceByCall(at: number, next: number, target: number): void {
     this.#copyTo(at);
     this.#out.put(op.call);
     this.#out.u32(target);
     this.#position = next;
+    this.#reload();
   }
 
   #writeBulk(at: number, next: number, code: number): void {
     const { bytes, bulkHelper } = this.#from;
     const immediates = bytes.subarray(skipNumber(bytes, at + 1), next);
-    if ((bulkImmediates[code] ?? 0) === 0) throw new TypeError(`no bulk operation ${code}`);
     this.#replaceByCall(at, next, bulkHelper(code, immediates));
   }
 
-  /** A label's depth with the loops that were wrapped between it and here. */
-  #depth(depth: number): number {
-    const labels = this.#wraps.length;
-    if (depth > labels) throw new TypeError(`no label ${depth}`);
-    const inside = this.#wraps[labels - 1] ?? 0;
-    // Of the function's own label, all of them are inside.
-    const around = depth === labels ? 0 : (this.#wraps[labels - 1 - depth] ?? 0);
-    return depth + inside - around;
-  }
-
   #writeBranchTable(at: number, next: number, count: number): void {
+    if ((this.#labels.at(-1) ?? outermost).wraps === 0) return;
     const { bytes } = this.#from;
     this.#copyTo(at + 1);
     this.#out.u32(count);
@@ -251,77 +254,109 @@ export class Emitter {
     this.#position = next;
   }
 
-  /** The labels of the clauses are counted from outside of the block. */
+  /** The labels of its clauses are counted from outside of the block. */
   #writeTryTable(at: number, next: number): void {
     const { bytes } = this.#from;
-    if (this.#hasCredit) {
-      let from = skipNumber(bytes, bytes[at + 1] === 0x63 || bytes[at + 1] === 0x64 ? at + 2 : at + 1);
-      this.#copyTo(from);
-      const count = numberAt(bytes, from);
-      this.#out.u32(count);
-      from = skipNumber(bytes, from);
-      for (let left = count; left > 0; left--) {
-        const catches = bytes[from] ?? 0;
-        const label = catches < 2 ? skipNumber(bytes, from + 1) : from + 1;
-        this.#out.copy(bytes, from, label);
-        this.#out.u32(this.#depth(numberAt(bytes, label)));
-        from = skipNumber(bytes, label);
-      }
-      this.#position = next;
+    let from = skipNumber(bytes, bytes[at + 1] === 0x63 || bytes[at + 1] === 0x64 ? at + 2 : at + 1);
+    this.#copyTo(from);
+    const count = numberAt(bytes, from);
+    this.#out.u32(count);
+    from = skipNumber(bytes, from);
+    for (let left = count; left > 0; left--) {
+      const label = (bytes[from] ?? 0) < 2 ? skipNumber(bytes, from + 1) : from + 1;
+      this.#out.copy(bytes, from, label);
+      this.#out.u32(this.#depth(numberAt(bytes, label)));
+      from = skipNumber(bytes, label);
     }
-    this.#wraps.push(this.#wraps.at(-1) ?? 0);
+    this.#position = next;
+    this.#open(-1, 0);
   }
 
   #writeEnd(kind: number, at: number, next: number, operand: number): void {
-    const wraps = this.#wraps.pop() ?? 0;
-    const isWrapped = wraps > (this.#wraps.at(-1) ?? 0);
-    if (kind === shape.delegate) {
-      if (this.#hasCredit) this.#rewriteOperand(at, next, this.#depth(operand));
-      return;
-    }
-    if (!isWrapped) return;
+    const label = this.#labels.pop() ?? outermost;
+    if (this.#isQuiet(label.loop)) this.#loopDepth--;
+    if (kind === shape.delegate) this.#rewriteDepth(at, next, operand);
+    if (label.wraps === (this.#labels.at(-1) ?? outermost).wraps) return;
     this.#copyTo(next);
     this.#out.put(op.end);
   }
 
+  /** A branch back to a loop that is charged there is charged first, and goes by the outer one of two where that refills. */
+  #writeBranch(kind: number, at: number, next: number, operand: number): void {
+    const { placement, scan } = this.#from;
+    const loop = this.#labels[this.#labels.length - 1 - operand]?.loop ?? -1;
+    if (loop < 0 || placement.isChargedAtHeader[loop] === true) {
+      this.#rewriteDepth(at, next, operand);
+      return;
+    }
+    const out = this.#out;
+    const depth = this.#depth(operand) + (kind === shape.branchIf ? 1 : 0);
+    const cost = placement.loopCost[loop] ?? 0;
+    this.#copyTo(at);
+    if (kind === shape.branchIf) out.put(op.if, noValues);
+    if (scan.loopCalls[loop] === true) {
+      this.#charge(cost);
+    } else {
+      this.#subtract(cost);
+      out.put(op.branchIf);
+      out.u32(depth + 1);
+    }
+    out.put(op.branch);
+    out.u32(depth);
+    if (kind === shape.branchIf) out.put(op.end);
+    this.#position = next;
+  }
+
   /**
-   * A loop charged from credit becomes the inner one of two: the inner one's header only compares and subtracts, and leaves for
-   * the outer one's when there is too little. So no call stands in the inner loop, which engines unroll and
-   * keep in registers for that.
+   * A loop in which nothing calls becomes the inner one of two, and the call for more fuel stands in the outer one alone:
+   * engines unroll loops without calls, and keep their values in registers.
    */
   #writeLoop(at: number, next: number): void {
     const { placement } = this.#from;
-    const region = ++this.#region;
-    const cost = placement.loopCost[region] ?? 0;
-    const around = this.#wraps.at(-1) ?? 0;
-    if (placement.loopCharge[region] === charge.global) {
-      this.#wraps.push(around);
-      this.#copyTo(next);
-      this.#chargeGlobal(cost);
-      return;
-    }
-    this.#wraps.push(around + 1);
+    const loop = this.#loop++;
     const out = this.#out;
-    // The outer loop has the same type, for what the loop takes lies on the stack at both headers.
+    const cost = placement.loopCost[loop] ?? 0;
+    const isAtHeader = placement.isChargedAtHeader[loop] === true;
+    const isWrapped = this.#isQuiet(loop);
+    const wasInside = this.#loopDepth > 0;
+    this.#copyTo(at);
+    this.#open(loop, isWrapped ? 1 : 0);
+    if (!wasInside) this.#reload();
+    // The first iteration is charged around the loop: a header that charges it too is given it back.
+    if (isAtHeader) this.#add(cost);
+    if (isWrapped) {
+      // The outer loop has the same type, for what the loop takes lies on the stack at both headers.
+      this.#copyTo(next);
+      this.#getFuel();
+      out.put(op.i32Const, 0, op.i32LtS, op.if, noValues);
+      this.#refill();
+      if (isAtHeader) this.#add(cost);
+      out.put(op.end);
+      out.copy(this.#from.bytes, at, next);
+    }
+    if (!isAtHeader) return;
     this.#copyTo(next);
-    out.put(op.localGet);
-    out.u32(this.#credit);
-    constant(out, cost);
-    out.put(op.i32LtS, op.if, noValues, op.localGet);
-    out.u32(this.#credit);
-    out.put(op.call);
-    out.u32(this.#from.indices.prepay);
-    out.put(op.localSet);
-    out.u32(this.#credit);
-    out.put(op.end);
-    out.copy(this.#from.bytes, at, next);
-    out.put(op.localGet);
-    out.u32(this.#credit);
-    constant(out, cost);
-    out.put(op.i32LtS, op.branchIf, 1, op.localGet);
-    out.u32(this.#credit);
-    constant(out, cost);
-    out.put(op.i32Sub, op.localSet);
-    out.u32(this.#credit);
+    if (isWrapped) {
+      this.#subtract(cost);
+      out.put(op.branchIf, 1);
+    } else {
+      this.#charge(cost);
+    }
+  }
+
+  #getFuel(): void {
+    if (this.#loopDepth > 0 && this.#isCached) this.#getLocal();
+    else this.#load();
+  }
+
+  /** Without a check. */
+  #add(units: number): void {
+    const out = this.#out;
+    this.#getFuel();
+    constant(out, units);
+    out.put(op.i32Add, op.localTee);
+    out.u32(this.#local);
+    out.put(op.globalSet);
+    out.u32(this.#from.indices.fuel);
   }
 }

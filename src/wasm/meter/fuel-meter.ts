@@ -5,22 +5,20 @@ export interface FuelOptions {
   readonly limit?: number;
   /** What a module begins with, as it was given to `meterModule`. */
   readonly initialFuel: number;
-  /** How much the next grant shall be, asked at each checkpoint; the meter cuts it to what the limit leaves. */
-  readonly grant: () => number;
 }
 
 /** The host's books of one run's fuel, over all its instances. */
 export class FuelMeter {
-  readonly #options: FuelOptions;
+  readonly #initialFuel: number;
   readonly #limit: number;
   readonly #globals: WebAssembly.Global[] = [];
   #granted = 0;
   #charged = 0;
   #isExhausted = false;
 
-  constructor(options: FuelOptions) {
-    this.#options = options;
-    this.#limit = options.limit ?? Number.POSITIVE_INFINITY;
+  constructor({ limit = Number.POSITIVE_INFINITY, initialFuel }: FuelOptions) {
+    this.#limit = limit;
+    this.#initialFuel = initialFuel;
   }
 
   /** Whether the limit ended the run. */
@@ -40,7 +38,7 @@ export class FuelMeter {
     const global = instance.exports[fuelName];
     if (!(global instanceof WebAssembly.Global)) throw new TypeError(`the instance has no global ${fuelName}`);
     this.#globals.push(global);
-    this.#granted += this.#options.initialFuel;
+    this.#granted += this.#initialFuel;
     const excess = this.#granted + this.#charged - this.#limit;
     if (excess > 0) this.#takeBack(excess);
   }
@@ -66,15 +64,20 @@ export class FuelMeter {
     }
   }
 
-  /** The next grant, for the checkpoint to give; negative once the limit is reached. */
-  grant(): number {
-    const room = this.#limit - this.#granted - this.#charged;
-    if (room <= 0) {
+  /** The next grant, for the checkpoint to give: what is wanted, or what the limit leaves; negative once it is reached. */
+  grant(wanted: number): number {
+    // What another instance still has of an earlier grant is not used up.
+    if (this.#room <= 0 && this.#globals.length > 1) this.interrupt();
+    if (this.#room <= 0) {
       this.#isExhausted = true;
       return -1;
     }
-    const units = Math.max(1, Math.min(this.#options.grant(), room, 2 ** 30));
+    const units = Math.max(1, Math.min(Math.floor(wanted), this.#room, 2 ** 30));
     this.#granted += units;
     return units;
+  }
+
+  get #room(): number {
+    return this.#limit - this.#granted - this.#charged;
   }
 }

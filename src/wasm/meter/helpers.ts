@@ -1,6 +1,5 @@
 import { Writer } from "./writer.ts";
 import { bulkOps } from "./opcodes.ts";
-import { creditPiece } from "./place.ts";
 
 /** Value types as the format writes them. */
 export const i32 = 0x7f;
@@ -49,7 +48,7 @@ export interface Added {
 export interface Indices {
   readonly checkpoint: number;
   readonly refill: number;
-  readonly prepay: number;
+  
   readonly fuel: number;
 }
 
@@ -64,17 +63,6 @@ export function refillFunction({ checkpoint, fuel }: Indices): Added {
   out.u32(fuel);
   out.put(op.localGet, 0, op.i32Const, 0, op.i32LtS, op.branchIf, 0, op.end, op.end);
   return { type: [0, 0], body: out.bytes() };
-}
-
-/** `(credit) -> credit`: one piece of credit more. */
-export function prepayFunction(indices: Indices): Added {
-  const out = new Writer();
-  out.put(0);
-  writeCharge(out, indices, () => constant(out, creditPiece));
-  out.put(op.localGet, 0);
-  constant(out, creditPiece);
-  out.put(op.i32Add, op.end);
-  return { type: [1, i32, 1, i32], body: out.bytes() };
 }
 
 /** Writes `fuel -= units; if (fuel < 0) refill()`, without a local. */

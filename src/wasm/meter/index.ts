@@ -3,6 +3,6 @@
  */
 export { BinaryError } from "../binary.ts";
 export { FuelMeter, type FuelOptions } from "./fuel-meter.ts";
-export { meterModule, type MeteredModule, type MeterOptions } from "./module.ts";
+export { meterModule, type Import, type ImportKind, type MeteredModule, type MeterOptions } from "./module.ts";
 export { checkpointName, depthName, fuelName, hostNamespace, memoryName, startName } from "./names.ts";
 export { defaultBounds, type ModuleBounds } from "./bounds.ts";

@@ -3,7 +3,7 @@ import { checkTag, readSignatures, type FunctionType, type Signature } from "../
 import { defaultBounds, type ModuleBounds } from "./bounds.ts";
 import { AddedFunctions } from "./added.ts";
 import { Emitter, type Body } from "./emit.ts";
-import { i32, noValues } from "./helpers.ts";
+import { i32 } from "./helpers.ts";
 import { checkpointName, fuelName, hostNamespace, memoryName, startName } from "./names.ts";
 import { place } from "./place.ts";
 import { Scan } from "./scan.ts";
@@ -254,16 +254,12 @@ class Rewriting {
         end,
         localGroups,
         locals,
-        resultBlock: resultBlock(signature, this.#signatures.length, this.#blockTypes),
         scan: scan.scan(codeAt, end, locals),
       });
       reader.offset = end;
     }
     return { scan, list };
   }
-
-  /** Types for blocks with several results, which the format can only name by index; after the original's own. */
-  readonly #blockTypes: number[][] = [];
 
   #writeExports(
     contents: Map<number, Uint8Array>,
@@ -301,13 +297,13 @@ class Rewriting {
     const type = new Writer();
     const { functions } = added;
     // The checkpoint's own type comes last.
-    const bare = [...this.#blockTypes, ...functions.map((one) => one.type), [0, 1, i32]];
+    const bare = [...functions.map((one) => one.type), [0, 1, i32]];
     type.u32(groups + bare.length);
     type.append(types.rest());
     for (const one of bare) type.put(0x60, ...one);
     contents.set(sectionIds.type, type.bytes());
 
-    const firstAdded = this.#signatures.length + this.#blockTypes.length;
+    const firstAdded = this.#signatures.length;
     const own = this.#read(sectionIds.function);
     const count = own.u32();
     const section = new Writer();
@@ -348,23 +344,6 @@ class Rewriting {
 
 /** For a call of an imported function as a value: what a direct call charges, and its own instruction. */
 const hostEntryCost = 64;
-
-function resultBlock({ results }: Signature, ownTypes: number, blockTypes: number[][]): number[] {
-  const [first, ...more] = results;
-  if (first === undefined) return [noValues];
-  if (more.length === 0) return [...first.bytes];
-  const type = [0, results.length, ...results.flatMap(({ bytes }) => [...bytes])];
-  if (results.length > 127) type.splice(1, 1, ...encodeU32(results.length));
-  const known = blockTypes.findIndex((one) => one.join() === type.join());
-  const index = ownTypes + (known === -1 ? blockTypes.push(type) - 1 : known);
-  return encodeS33(index);
-}
-
-function encodeS33(index: number): number[] {
-  const out = new Writer(8);
-  out.s32(index);
-  return [...out.bytes()];
-}
 
 function skipValueType(reader: Reader): void {
   const code = reader.byte();

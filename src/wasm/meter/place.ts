@@ -1,104 +1,178 @@
-import { maxCost, type FunctionScan, type Scan } from "./scan.ts";
+import { shape } from "./opcodes.ts";
+import { maxCost, noteStride, type FunctionScan, type Scan } from "./scan.ts";
 
-/** How a loop's iterations are charged. */
-export const charge = {
-  /** From the fuel global, at each header. */
-  global: 0,
-  /** From credit that was taken from the global in one piece and is kept in a local. Only where nothing in the loop calls. */
-  credit: 1,
-} as const;
-
-/** Where charges go in the whole module. Indexed by defined function, by region. */
+/** Where charges go in the whole module. Indexed by defined function, or by loop. */
 export interface Placement {
-  /** What a function charges at its own entry; 0 where its callers pay. */
-  readonly entry: readonly number[];
-  /** What a caller pays for an entry; 0 where the function charges itself. */
+  /** The note before which a function charges itself: -1 its very beginning; undefined where it never does. */
+  readonly point: readonly (number | undefined)[];
+  readonly pointCost: readonly number[];
+  /** What a caller pays for a call. */
   readonly paidByCaller: readonly number[];
-  /** By region of a loop. */
+  /** What an iteration costs; the first is charged with what is around the loop. */
   readonly loopCost: readonly number[];
-  readonly loopCharge: readonly number[];
+  /** Where a charge cannot, or should not, stand before each branch back. */
+  readonly isChargedAtHeader: readonly boolean[];
 }
 
-/** The most that callers pay for a function that they may call in none of their branches. */
-const maxPaidByCaller = 200;
-/** Credit is taken in pieces of this size: what a trap or an exit inside a loop charges beyond what was run. */
-export const creditPiece = 4096;
-const maxCreditCost = creditPiece / 4;
-
-const unseen = -1;
-const open = -2;
+/** The most that callers pay for what a function may do before it charges itself. */
+const maxPaidByCaller = 250;
+/** A charge before each of more branches would make the code large. */
+const maxChargedBranches = 4;
 
 /**
  * Decides where fuel is charged.
  *
- * Each cycle of a run has a check: a loop has one at its header; a cycle of calls goes through an entry that checks, since
- * callers pay only for functions whose own entry cost is a finished sum, and what is met again while its sum is made
- * charges itself.
+ * Each cycle of a run has a check. A loop has one on its way back. A function that calls has one that lies before all its calls
+ * (its point), unless it and all that it calls make a finished sum without loops of calls, for which the callers
+ * pay. So what a caller pays for is bounded, and what is not bounded is charged where it happens.
  */
 export function place(scan: Scan, functions: readonly FunctionScan[], imported: number, isAddressed: (defined: number) => boolean): Placement {
-  const paid: number[] = functions.map(() => unseen);
-  const entry: number[] = functions.map(() => 0);
-  const mustPayItself: boolean[] = functions.map((_, index) => isAddressed(index));
-  const targetsOf = (index: number): number[] => ownCalls(scan, functions[index], imported);
-
-  for (let root = 0; root < functions.length; root++) {
-    if (paid[root] !== unseen) continue;
-    const stack: { readonly index: number; readonly targets: number[] }[] = [];
-    const enter = (index: number): void => {
-      paid[index] = open;
-      stack.push({ index, targets: targetsOf(index) });
-    };
-    enter(root);
-    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-      const target = top.targets.pop();
-      if (target !== undefined) {
-        if (paid[target] === open) mustPayItself[target] = true;
-        else if (paid[target] === unseen) enter(target);
-        continue;
-      }
-      stack.pop();
-      const total = entrySum(scan, functions[top.index], imported, paid);
-      const isPaid = mustPayItself[top.index] !== true && total <= maxPaidByCaller;
-      paid[top.index] = isPaid ? total : 0;
-      entry[top.index] = isPaid ? 0 : total;
-    }
-  }
-  return { entry, paidByCaller: paid, ...placeLoops(scan, functions, imported, paid) };
-}
-
-/** The defined functions that a function's own region calls. */
-function ownCalls(scan: Scan, one: FunctionScan | undefined, imported: number): number[] {
-  if (one === undefined) return [];
-  const targets: number[] = [];
-  for (let call = one.callsFrom; call < one.callsTo; call++) {
-    const target = (scan.callTarget[call] ?? 0) - imported;
-    if (target >= 0 && scan.callRegion[call] === one.regionsFrom) targets.push(target);
-  }
-  return targets;
-}
-
-/** A function that is still open counts nothing here: it charges itself. */
-function entrySum(scan: Scan, one: FunctionScan | undefined, imported: number, paid: readonly number[]): number {
-  if (one === undefined) return 0;
-  let sum = (scan.cost[one.regionsFrom] ?? 0) + 1;
-  for (const target of ownCalls(scan, one, imported)) sum += Math.max(paid[target] ?? 0, 0);
-  return Math.min(sum, maxCost);
-}
-
-function placeLoops(
-  scan: Scan,
-  functions: readonly FunctionScan[],
-  imported: number,
-  paid: readonly number[],
-): Pick<Placement, "loopCost" | "loopCharge"> {
-  const loopCost = scan.cost.map((cost) => cost + 1);
+  const sums = new Sums(scan, functions, imported, isAddressed);
+  const loopCost = scan.loopCost.map((own) => own + 1);
   for (const one of functions) {
     for (let call = one.callsFrom; call < one.callsTo; call++) {
-      const region = scan.callRegion[call] ?? 0;
-      const target = (scan.callTarget[call] ?? 0) - imported;
-      loopCost[region] = Math.min((loopCost[region] ?? 0) + (target < 0 ? 0 : (paid[target] ?? 0)), maxCost);
+      const paid = sums.paidByCaller[(scan.callTarget[call] ?? 0) - imported] ?? 0;
+      for (let loop = scan.callLoop[call] ?? -1; paid > 0 && loop >= 0; loop = scan.loopAround[loop] ?? -1) {
+        loopCost[loop] = Math.min((loopCost[loop] ?? 0) + paid, maxCost);
+      }
     }
   }
-  const loopCharge = loopCost.map((cost, region) => (scan.calls[region] !== true && cost <= maxCreditCost ? charge.credit : charge.global));
-  return { loopCost, loopCharge };
+  return {
+    point: sums.point,
+    pointCost: sums.pointCost,
+    paidByCaller: sums.paidByCaller,
+    loopCost,
+    isChargedAtHeader: scan.loopBranches.map((branches) => branches > maxChargedBranches),
+  };
+}
+
+const unseen = 0;
+const open = 1;
+const done = 2;
+
+class Sums {
+  readonly point: (number | undefined)[];
+  readonly pointCost: number[];
+  readonly paidByCaller: number[];
+  readonly #scan: Scan;
+  readonly #functions: readonly FunctionScan[];
+  readonly #imported: number;
+  readonly #state: Uint8Array;
+  /** Functions that must charge themselves: what is called through values, and what calls itself. */
+  readonly #mustCharge: boolean[];
+  readonly #splits: (Split | undefined)[];
+
+  constructor(scan: Scan, functions: readonly FunctionScan[], imported: number, isAddressed: (defined: number) => boolean) {
+    this.#scan = scan;
+    this.#functions = functions;
+    this.#imported = imported;
+    this.#mustCharge = functions.map((_, index) => isAddressed(index));
+    this.#splits = functions.map((one, index) => (this.#mustCharge[index] === true ? undefined : findSplit(scan, one)));
+    this.paidByCaller = this.#splits.map((split) => split?.before ?? 0);
+    this.point = functions.map(() => undefined);
+    this.pointCost = functions.map(() => 0);
+    this.#state = new Uint8Array(functions.length);
+    for (let root = 0; root < functions.length; root++) if (this.#state[root] === unseen) this.#sumFrom(root);
+  }
+
+  /** Depth first, with a stack of its own: a chain of calls may be as long as there are functions. */
+  #sumFrom(root: number): void {
+    const stack = [this.#enter(root)];
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const target = top.targets.pop();
+      if (target === undefined) {
+        stack.pop();
+        this.#finish(top.index);
+      } else if (this.#state[target] === open) {
+        this.#mustCharge[target] = true;
+      } else if (this.#state[target] === unseen) {
+        stack.push(this.#enter(target));
+      }
+    }
+  }
+
+  #enter(index: number): { readonly index: number; readonly targets: number[] } {
+    this.#state[index] = open;
+    return { index, targets: this.#targets(index) };
+  }
+
+  /** A function that is still open here charges itself, and its callers pay for what comes before its point. */
+  #finish(index: number): void {
+    this.#state[index] = done;
+    const cost = (this.#functions[index]?.cost ?? 0) + 1;
+    let called = 0;
+    for (const target of this.#targets(index)) called += this.paidByCaller[target] ?? 0;
+    const whole = Math.min(cost + called, maxCost);
+    if (this.#mustCharge[index] !== true && whole <= maxPaidByCaller) {
+      this.paidByCaller[index] = whole;
+      return;
+    }
+    const split = this.#splits[index];
+    this.point[index] = split?.note ?? -1;
+    this.pointCost[index] = whole - (split?.before ?? 0);
+  }
+
+  #targets(index: number): number[] {
+    const { callsFrom, callsTo } = this.#functions[index] ?? { callsFrom: 0, callsTo: 0 };
+    return this.#scan.callTarget.slice(callsFrom, callsTo).flatMap((target) => (target < this.#imported ? [] : [target - this.#imported]));
+  }
+}
+
+/** A place in a function before all its calls and loops, and the cost of what can run without passing it. */
+interface Split {
+  readonly note: number;
+  readonly before: number;
+}
+
+/**
+ * Finds the innermost block, or arm of one, that has all calls and loops of a function in it, and the last place in it before
+ * the first of them. A function often ends before that: the last calls of a recursion, a check of its arguments.
+ */
+function findSplit(scan: Scan, { notesFrom, notesTo, cost }: FunctionScan): Split | undefined {
+  const { values } = scan.notes;
+  /** By open block: the note that opened it. */
+  const opened: number[] = [];
+  /** The blocks around the first call or loop, and where the arms of them were closed that it is in. */
+  let path: number[] | undefined;
+  const closed: number[] = [];
+  let depth = 0;
+  let common = 0;
+  let stillOpen = 0;
+  for (let note = notesFrom; note < notesTo; note += noteStride) {
+    const kind = values[note] ?? 0;
+    if (closesArm(kind)) {
+      if (path !== undefined && depth <= stillOpen) {
+        closed[depth] = note;
+        stillOpen = depth - 1;
+      }
+      if (kind === shape.end || kind === shape.delegate) depth--;
+    }
+    if (isHeavy(kind)) {
+      if (path === undefined) {
+        path = [...opened.slice(0, depth), note];
+        common = stillOpen = depth;
+      } else {
+        common = Math.min(common, stillOpen);
+      }
+    }
+    if (isBlock(kind)) opened[depth++] = note;
+  }
+  const note = path?.[common];
+  if (note === undefined) return undefined;
+  const from = values[note + 4] ?? 0;
+  const to = common === 0 ? cost : (values[(closed[common] ?? 0) + 4] ?? 0);
+  const before = cost - (to - from);
+  return before > maxPaidByCaller ? undefined : { note, before };
+}
+
+function closesArm(kind: number): boolean {
+  return kind === shape.end || kind === shape.delegate || kind === shape.else || kind === shape.catch || kind === shape.catchAll;
+}
+
+function isHeavy(kind: number): boolean {
+  return kind === shape.loop || (kind >= shape.call && kind <= shape.returnCallRef);
+}
+
+function isBlock(kind: number): boolean {
+  return kind === shape.block || kind === shape.loop || kind === shape.if || kind === shape.try || kind === shape.tryTable;
 }

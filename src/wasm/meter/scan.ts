@@ -14,37 +14,40 @@ import {
 } from "./opcodes.ts";
 
 /**
- * What the scan notes of an instruction that the rewriter has to look at: its shape, where it begins and ends, and its first
- * operand (a function's index, a label's depth, an opcode after a prefix).
+ * What the scan notes of an instruction that the rewriter has to look at: its shape, where it begins and ends, its first
+ * operand (a function's index, a label's depth, an opcode after a prefix), and the static cost of the function before it.
  */
-export const noteStride = 4;
+export const noteStride = 5;
 
 /** One function's part of the {@link Scan}. */
 export interface FunctionScan {
   readonly notesFrom: number;
   readonly notesTo: number;
-  /** The first region is the function's own, each further one a loop's, in the order of their headers. */
-  readonly regionsFrom: number;
-  readonly regionsTo: number;
+  /** Its loops, in the order of their headers. */
+  readonly loopsFrom: number;
+  readonly loopsTo: number;
   readonly callsFrom: number;
   readonly callsTo: number;
+  /** Of all its instructions. */
+  readonly cost: number;
   readonly hasTry: boolean;
-  readonly floats: boolean;
+  readonly hasFloats: boolean;
 }
 
 /** Grows; read as plain numbers. */
 class Numbers {
-  values = new Int32Array(1024);
+  values = new Int32Array(1280);
   length = 0;
 
-  push4(a: number, b: number, c: number, d: number): void {
-    if (this.length + 4 > this.values.length) this.#grow();
+  push(kind: number, at: number, next: number, operand: number, cost: number): void {
+    if (this.length + noteStride > this.values.length) this.#grow();
     const { values } = this;
-    values[this.length] = a;
-    values[this.length + 1] = b;
-    values[this.length + 2] = c;
-    values[this.length + 3] = d;
-    this.length += 4;
+    values[this.length] = kind;
+    values[this.length + 1] = at;
+    values[this.length + 2] = next;
+    values[this.length + 3] = operand;
+    values[this.length + 4] = cost;
+    this.length += noteStride;
   }
 
   #grow(): void {
@@ -61,24 +64,28 @@ class Numbers {
  */
 export class Scan {
   readonly notes = new Numbers();
-  /** By region: its static cost, the loop around it (or -1), and whether anything in it or in an inner loop calls. */
-  readonly cost: number[] = [];
-  readonly parent: number[] = [];
-  readonly calls: boolean[] = [];
-  /** By region of a loop: where it begins, at its opcode, and where its body does. */
+  /** By loop: its static cost, inner loops included; the loop around it, or -1; its opcode's place; whether anything in it calls. */
+  readonly loopCost: number[] = [];
+  readonly loopAround: number[] = [];
   readonly loopAt: number[] = [];
-  /** By call: its region and the function called. */
-  readonly callRegion: number[] = [];
+  readonly loopCalls: boolean[] = [];
+  /** By loop: the branches back to its header; beyond any number where one cannot be preceded by a charge. */
+  readonly loopBranches: number[] = [];
+  /** By call: the innermost loop around it, or -1, and the function called. */
+  readonly callLoop: number[] = [];
   readonly callTarget: number[] = [];
   /** Functions that `ref.func` names. */
   readonly referenced = new Set<number>();
   readonly #bytes: Uint8Array;
   readonly #importedFunctions: number;
   readonly #bounds: ModuleBounds;
-  #frames: number[] = [];
-  #region = 0;
+  /** By open block: the innermost loop around it, and itself where it is one. */
+  #around: number[] = [];
+  #own: number[] = [];
+  #loop = -1;
+  #cost = 0;
   #hasTry = false;
-  #floats = false;
+  #hasFloats = false;
   #joins = 0;
 
   constructor(bytes: Uint8Array, importedFunctions: number, bounds: ModuleBounds) {
@@ -89,10 +96,12 @@ export class Scan {
 
   /** Reads the instructions of one function, from after its locals to its end. */
   scan(start: number, end: number, locals: number): FunctionScan {
-    const [notesFrom, regionsFrom, callsFrom] = [this.notes.length, this.cost.length, this.callTarget.length];
-    this.#frames = [];
-    this.#hasTry = this.#floats = false;
-    this.#open(-1, start);
+    const [notesFrom, loopsFrom, callsFrom] = [this.notes.length, this.loopCost.length, this.callTarget.length];
+    this.#around = [];
+    this.#own = [];
+    this.#loop = -1;
+    this.#cost = 0;
+    this.#hasTry = this.#hasFloats = false;
     this.#read(start, end);
     const blocks = (this.notes.length - notesFrom) / noteStride;
     this.#joins += blocks * locals;
@@ -102,21 +111,14 @@ export class Scan {
     return {
       notesFrom,
       notesTo: this.notes.length,
-      regionsFrom,
-      regionsTo: this.cost.length,
+      loopsFrom,
+      loopsTo: this.loopCost.length,
       callsFrom,
       callsTo: this.callTarget.length,
+      cost: Math.min(this.#cost, maxCost),
       hasTry: this.#hasTry,
-      floats: this.#floats,
+      hasFloats: this.#hasFloats,
     };
-  }
-
-  #open(parent: number, at: number): void {
-    this.#region = this.cost.length;
-    this.cost.push(0);
-    this.parent.push(parent);
-    this.calls.push(false);
-    this.loopAt.push(at);
   }
 
   /** The whole of the hot path: what needs no look is stepped over here. */
@@ -127,55 +129,41 @@ export class Scan {
     while (at < end) {
       const op = bytes[at] ?? 0;
       const kind = oneByte[op] ?? 0;
-      cost += costs[op] ?? 0;
-      if (kind === shape.plain) {
-        at++;
-      } else if (kind === shape.one) {
-        at = skipNumber(bytes, at + 1);
-      } else if (kind === shape.memoryArgument) {
-        at = skipMemoryArgument(bytes, at + 1);
-      } else if (kind >= firstNoted) {
-        const region = this.#region;
-        if (kind === shape.loop) {
-          this.#addCost(region, cost);
-          cost = 0;
-        }
-        const next = kind === shape.prefix ? this.#readPrefixed(op, at) : this.#note(kind, at);
-        if (kind === shape.prefix) cost += op === 0xfd ? vectorCost - 1 : 0;
-        else if (this.#region !== region && kind !== shape.loop) {
-          this.#addCost(region, cost);
-          cost = 0;
-        }
-        if (kind === shape.call || kind === shape.returnCall) {
-          if ((this.notes.values[this.notes.length - 1] ?? 0) < this.#importedFunctions) cost += hostCallCost;
-        }
-        at = next;
-      } else {
-        at = skipRare(bytes, at, kind, op);
+      if (kind >= firstNoted) {
+        this.#cost += cost;
+        cost = costs[op] ?? 0;
+        at = kind === shape.prefix ? this.#readPrefixed(op, at) : this.#note(kind, at);
+        continue;
       }
+      cost += costs[op] ?? 0;
+      if (kind === shape.plain) at++;
+      else if (kind === shape.one) at = skipNumber(bytes, at + 1);
+      else if (kind === shape.memoryArgument) at = skipMemoryArgument(bytes, at + 1);
+      else at = skipRare(bytes, at, kind, op);
     }
-    this.#addCost(this.#region, cost);
-    if (this.#frames.length > 0 || at !== end) throw new BinaryError(`has a function that does not end at byte ${end}`);
+    this.#cost += cost;
+    if (this.#around.length > 0 || at !== end) throw new BinaryError(`has a function that does not end at byte ${end}`);
   }
 
-  #addCost(region: number, cost: number): void {
-    this.cost[region] = Math.min((this.cost[region] ?? 0) + cost, maxCost);
+  #push(kind: number, at: number, next: number, operand: number): void {
+    this.notes.push(kind, at, next, operand, Math.min(this.#cost, maxCost));
   }
 
   #readPrefixed(prefix: number, at: number): number {
     const bytes = this.#bytes;
     const op = numberAt(bytes, at + 1);
     let next = skipNumber(bytes, at + 1);
+    if (prefix === 0xfd) this.#cost += vectorCost - 1;
     const kind = (prefix === 0xfc ? afterFc[op] : afterFd[op]) ?? shape.unknown;
     if (kind === shape.unknown) throw unknown(at, `0x${prefix.toString(16)} ${op}`);
     if (kind === shape.bulk) {
       for (let count = bulkImmediates[op] ?? 0; count > 0; count--) next = skipNumber(bytes, next);
-      if (op !== bulkOps.dataDrop && op !== bulkOps.elementDrop) this.notes.push4(kind, at, next, op);
+      if (op !== bulkOps.dataDrop && op !== bulkOps.elementDrop) this.#push(kind, at, next, op);
       return next;
     }
     if (kind === shape.float || kind === shape.refusedRelaxed) {
-      this.#floats = true;
-      this.notes.push4(kind, at, next, prefix * 0x1000 + op);
+      this.#hasFloats = true;
+      this.#push(kind, at, next, prefix * 0x1000 + op);
       return next;
     }
     if (kind === shape.plain) return next;
@@ -214,18 +202,22 @@ export class Scan {
         this.referenced.add(numberAt(bytes, at + 1));
         return this.#noteOperand(kind, at);
       case shape.float:
-        this.#floats = true;
-        this.notes.push4(kind, at, at + 1, bytes[at] ?? 0);
+        this.#hasFloats = true;
+        this.#push(kind, at, at + 1, bytes[at] ?? 0);
         return at + 1;
       case shape.else:
       case shape.return:
       case shape.throwRef:
       case shape.catchAll:
-        this.notes.push4(kind, at, at + 1, 0);
+        this.#push(kind, at, at + 1, 0);
         return at + 1;
       case shape.branch:
       case shape.branchIf:
+        this.#countBranch(numberAt(bytes, at + 1), 1);
+        return this.#noteOperand(kind, at);
       case shape.branchOnNull:
+        this.#countBranch(numberAt(bytes, at + 1), Number.POSITIVE_INFINITY);
+        return this.#noteOperand(kind, at);
       case shape.catch:
       case shape.rethrow:
       case shape.throw:
@@ -242,18 +234,37 @@ export class Scan {
 
   #noteOperand(kind: number, at: number): number {
     const next = skipNumber(this.#bytes, at + 1);
-    this.notes.push4(kind, at, next, numberAt(this.#bytes, at + 1));
+    this.#push(kind, at, next, numberAt(this.#bytes, at + 1));
     return next;
   }
 
   #noteBlock(kind: number, at: number): number {
     const next = skipNumber(this.#bytes, skipTypePrefix(this.#bytes, at + 1));
-    if (this.#frames.length >= this.#bounds.nesting) throw new BoundError(`has blocks nested deeper than ${this.#bounds.nesting}`);
-    this.#frames.push(this.#region);
+    if (this.#around.length >= this.#bounds.nesting) throw new BoundError(`has blocks nested deeper than ${this.#bounds.nesting}`);
+    this.#push(kind, at, next, 0);
+    this.#around.push(this.#loop);
     if (kind === shape.try) this.#hasTry = true;
-    this.notes.push4(kind, at, next, 0);
-    if (kind === shape.loop) this.#open(this.#region, at);
+    if (kind === shape.loop) this.#openLoop(at);
+    this.#own.push(kind === shape.loop ? this.#loop : -1);
     return next;
+  }
+
+  #openLoop(at: number): void {
+    const loop = this.loopCost.length;
+    // Until it is closed, what was before it.
+    this.loopCost.push(-this.#cost);
+    this.loopAround.push(this.#loop);
+    this.loopAt.push(at);
+    this.loopCalls.push(false);
+    // A type that is an index may take parameters, and then a charge has no place before a branch.
+    this.loopBranches.push((this.#bytes[at + 1] ?? 0) < 0x40 || (this.#bytes[at + 1] ?? 0) > 0x7f ? Number.POSITIVE_INFINITY : 0);
+    this.#loop = loop;
+  }
+
+  /** Counts a branch to a label, where that is a loop's header. */
+  #countBranch(depth: number, count: number): void {
+    const loop = this.#own[this.#own.length - 1 - depth] ?? -1;
+    if (loop >= 0) this.loopBranches[loop] = (this.loopBranches[loop] ?? 0) + count;
   }
 
   #noteTryTable(at: number): number {
@@ -263,23 +274,27 @@ export class Scan {
     next = skipNumber(bytes, next);
     for (let left = count; left > 0; left--) {
       const catches = bytes[next] ?? 0;
-      next = skipNumber(bytes, next + 1);
-      if (catches < 2) next = skipNumber(bytes, next);
+      next = catches < 2 ? skipNumber(bytes, next + 1) : next + 1;
+      // Counted from outside of the block, which is open already.
+      this.#countBranch(numberAt(bytes, next) + 1, Number.POSITIVE_INFINITY);
+      next = skipNumber(bytes, next);
     }
     this.#hasTry = true;
     const { values, length } = this.notes;
-    values[length - 2] = next;
+    values[length - noteStride + 2] = next;
     return next;
   }
 
   #noteEnd(kind: number, at: number): number {
     const next = kind === shape.delegate ? skipNumber(this.#bytes, at + 1) : at + 1;
-    this.notes.push4(kind, at, next, kind === shape.delegate ? numberAt(this.#bytes, at + 1) : 0);
-    const around = this.#frames.pop();
+    this.#push(kind, at, next, kind === shape.delegate ? numberAt(this.#bytes, at + 1) : 0);
+    const around = this.#around.pop();
+    const own = this.#own.pop() ?? -1;
     // The function's own end closes no block.
-    if (around === undefined) return next;
-    if (this.calls[this.#region] === true) this.calls[around] = true;
-    this.#region = around;
+    if (around === undefined || own < 0) return next;
+    this.loopCost[own] = Math.min((this.loopCost[own] ?? 0) + this.#cost, maxCost);
+    if (around >= 0 && this.loopCalls[own] === true) this.loopCalls[around] = true;
+    this.#loop = around;
     return next;
   }
 
@@ -287,24 +302,26 @@ export class Scan {
     let next = at + 1;
     const count = numberAt(this.#bytes, next);
     next = skipNumber(this.#bytes, next);
-    for (let left = count; left >= 0; left--) next = skipNumber(this.#bytes, next);
-    this.notes.push4(shape.branchTable, at, next, count);
+    for (let left = count; left >= 0; left--) {
+      this.#countBranch(numberAt(this.#bytes, next), Number.POSITIVE_INFINITY);
+      next = skipNumber(this.#bytes, next);
+    }
+    this.#push(shape.branchTable, at, next, count);
     return next;
   }
 
   #noteCall(kind: number, at: number): number {
     const target = numberAt(this.#bytes, at + 1);
-    this.callRegion.push(this.#region);
+    this.callLoop.push(this.#loop);
     this.callTarget.push(target);
-    this.calls[this.#region] = true;
-    const next = skipNumber(this.#bytes, at + 1);
-    this.notes.push4(kind, at, next, target);
+    const next = this.#noteUnknownCall(kind, at, skipNumber(this.#bytes, at + 1), target);
+    if (target < this.#importedFunctions) this.#cost += hostCallCost;
     return next;
   }
 
-  #noteUnknownCall(kind: number, at: number, next: number): number {
-    this.calls[this.#region] = true;
-    this.notes.push4(kind, at, next, 0);
+  #noteUnknownCall(kind: number, at: number, next: number, target = -1): number {
+    if (this.#loop >= 0) this.loopCalls[this.#loop] = true;
+    this.#push(kind, at, next, target);
     return next;
   }
 }
