@@ -1,3 +1,4 @@
+import { floatKind, writeCanonical, type FloatKind } from "./determinism.ts";
 import { shape } from "./opcodes.ts";
 import { op, noValues, constant, type Indices } from "./helpers.ts";
 import type { Placement } from "./place.ts";
@@ -16,6 +17,8 @@ export interface Body {
   /** Parameters and declared locals. */
   readonly locals: number;
   readonly scan: FunctionScan;
+  /** In deterministic mode: what its frame counts, and the type of a block that has its results and takes nothing. */
+  readonly frame?: { readonly bytes: number; readonly resultBlock: readonly number[] };
 }
 
 /** What is the same for all functions of a module. */
@@ -30,6 +33,8 @@ export interface Emission {
   readonly asValue: (index: number) => number;
   readonly growHelper: () => number;
   readonly bulkHelper: (code: number, immediates: Uint8Array) => number;
+  /** The global that counts the depth of the stack, in deterministic mode. */
+  readonly depth: number;
 }
 
 /** A label of the original that is open. */
@@ -53,6 +58,10 @@ export class Emitter {
   #local = 0;
   /** Exceptions come back at labels, where the local is not known to be true; so with them each charge loads. */
   #isCached = true;
+  /** In deterministic mode: the local that has the depth of this frame, and those for floats. */
+  #depthLocal = 0;
+  #floatLocals: Readonly<Record<FloatKind, number>> = { f32: 0, f64: 0, f32x4: 0, f64x2: 0 };
+  #body: Body | undefined;
   #position = 0;
   #loop = 0;
 
@@ -66,6 +75,7 @@ export class Emitter {
     const { scan, placement } = this.#from;
     const { notesFrom, notesTo, loopsFrom, loopsTo, hasTry } = body.scan;
     const point = placement.point[body.index];
+    this.#body = body;
     this.#labels = [];
     this.#loopDepth = 0;
     this.#isCached = !hasTry;
@@ -73,6 +83,7 @@ export class Emitter {
     this.#loop = loopsFrom;
     this.#writeLocals(body, loopsTo > loopsFrom || point !== undefined);
     this.#position = body.codeAt;
+    this.#enterFrame();
     if (point === -1) this.#charge(placement.pointCost[body.index] ?? 0);
     const { values } = scan.notes;
     // The last note is the function's own end.
@@ -84,14 +95,76 @@ export class Emitter {
       }
       this.#writeNote(values[note] ?? 0, at, values[note + 2] ?? 0, values[note + 3] ?? 0);
     }
-    this.#copyTo(body.end);
+    this.#copyTo(body.end - 1);
+    if (body.frame !== undefined) {
+      this.#out.put(op.end);
+      this.#leaveFrame();
+    }
+    this.#out.put(op.end);
   }
 
-  #writeLocals({ localsAt, codeAt, localGroups }: Body, needsOwn: boolean): void {
+  #writeLocals({ localsAt, codeAt, localGroups, locals, frame, scan }: Body, needsOwn: boolean): void {
     const out = this.#out;
-    out.u32(localGroups + (needsOwn ? 1 : 0));
+    if (frame === undefined) {
+      out.u32(localGroups + (needsOwn ? 1 : 0));
+      out.copy(this.#from.bytes, localsAt, codeAt);
+      if (needsOwn) out.put(1, 0x7f);
+      return;
+    }
+    // Two numbers, and three floats where it has any.
+    out.u32(localGroups + (scan.hasFloats ? 4 : 1));
     out.copy(this.#from.bytes, localsAt, codeAt);
-    if (needsOwn) out.put(1, 0x7f);
+    out.put(2, 0x7f);
+    if (scan.hasFloats) out.put(1, 0x7d, 1, 0x7c, 1, 0x7b);
+    this.#depthLocal = locals + 1;
+    this.#floatLocals = { f32: locals + 2, f64: locals + 3, f32x4: locals + 4, f64x2: locals + 4 };
+  }
+
+  /** Counts this frame, and ends the guest where the stack has no room for it: before the engine would. */
+  #enterFrame(): void {
+    const frame = this.#body?.frame;
+    if (frame === undefined) return;
+    const out = this.#out;
+    const { depth } = this.#from;
+    out.put(op.globalGet);
+    out.u32(depth);
+    constant(out, frame.bytes);
+    out.put(op.i32Sub, op.localTee);
+    out.u32(this.#depthLocal);
+    out.put(op.globalSet);
+    out.u32(depth);
+    out.put(op.localGet);
+    out.u32(this.#depthLocal);
+    out.put(op.i32Const, 0, op.i32LtS, op.if, noValues, op.unreachable, op.end);
+    // A branch to the function's own label must pass where the frame is left.
+    out.put(op.block, ...frame.resultBlock);
+  }
+
+  #leaveFrame(): void {
+    const frame = this.#body?.frame;
+    if (frame === undefined) return;
+    const out = this.#out;
+    out.put(op.localGet);
+    out.u32(this.#depthLocal);
+    constant(out, frame.bytes);
+    out.put(op.i32Add, op.globalSet);
+    out.u32(this.#from.depth);
+  }
+
+  /** Where an exception may have come from frames that were not left. */
+  #restoreDepth(next: number): void {
+    if (this.#body?.frame === undefined || !this.#body.scan.hasTry) return;
+    if (this.#position < next) this.#copyTo(next);
+    this.#out.put(op.localGet);
+    this.#out.u32(this.#depthLocal);
+    this.#out.put(op.globalSet);
+    this.#out.u32(this.#from.depth);
+  }
+
+  #leaveAt(at: number): void {
+    if (this.#body?.frame === undefined) return;
+    this.#copyTo(at);
+    this.#leaveFrame();
   }
 
   #copyTo(end: number): void {
@@ -181,8 +254,23 @@ export class Emitter {
         this.#writeBranchTable(at, next, operand);
         return;
       case shape.call:
-      case shape.returnCall:
         this.#rewriteOperand(at, next, this.#from.moved(operand));
+        return;
+      case shape.returnCall:
+        this.#leaveAt(at);
+        this.#rewriteOperand(at, next, this.#from.moved(operand));
+        return;
+      case shape.return:
+      case shape.returnCallIndirect:
+      case shape.returnCallRef:
+        this.#leaveAt(at);
+        return;
+      case shape.catch:
+      case shape.catchAll:
+        this.#restoreDepth(next);
+        return;
+      case shape.float:
+        this.#writeFloat(next, operand);
         return;
       case shape.refFunc:
         this.#rewriteOperand(at, next, this.#from.asValue(operand));
@@ -276,9 +364,18 @@ export class Emitter {
     const label = this.#labels.pop() ?? outermost;
     if (this.#isQuiet(label.loop)) this.#loopDepth--;
     if (kind === shape.delegate) this.#rewriteDepth(at, next, operand);
-    if (label.wraps === (this.#labels.at(-1) ?? outermost).wraps) return;
+    if (label.wraps !== (this.#labels.at(-1) ?? outermost).wraps) {
+      this.#copyTo(next);
+      this.#out.put(op.end);
+    }
+    this.#restoreDepth(next);
+  }
+
+  #writeFloat(next: number, operand: number): void {
+    if (this.#body?.frame === undefined) return;
+    const kind = floatKind(operand);
     this.#copyTo(next);
-    this.#out.put(op.end);
+    writeCanonical(this.#out, kind, this.#floatLocals[kind]);
   }
 
   /** A branch back to a loop that is charged there is charged first, and goes by the outer one of two where that refills. */
@@ -334,8 +431,12 @@ export class Emitter {
       out.put(op.end);
       out.copy(this.#from.bytes, at, next);
     }
-    if (!isAtHeader) return;
+    if (!isAtHeader) {
+      this.#restoreDepth(next);
+      return;
+    }
     this.#copyTo(next);
+    this.#restoreDepth(next);
     if (isWrapped) {
       this.#subtract(cost);
       out.put(op.branchIf, 1);

@@ -3,8 +3,10 @@ import { checkTag, readSignatures, type FunctionType, type Signature } from "../
 import { defaultBounds, type ModuleBounds } from "./bounds.ts";
 import { AddedFunctions } from "./added.ts";
 import { Emitter, type Body } from "./emit.ts";
-import { i32 } from "./helpers.ts";
-import { checkpointName, fuelName, hostNamespace, memoryName, startName } from "./names.ts";
+import { i32, noValues } from "./helpers.ts";
+import { frameBytes, stackBytes } from "./determinism.ts";
+import { greatestHeight } from "./height.ts";
+import { checkpointName, depthName, fuelName, hostNamespace, memoryName, startName } from "./names.ts";
 import { place } from "./place.ts";
 import { Scan } from "./scan.ts";
 import { assertAtMost, capTables, collectValues, copyElements, copyGlobals, readExports, readImports, readTag, type Export, type Import, type Imported, type Moves } from "./sections.ts";
@@ -154,7 +156,8 @@ class Rewriting {
     added.tableTypes = [...this.#imported.tables, ...definedTables];
 
     const globals = new Writer();
-    copyGlobals(this.#read(sectionIds.global), globals, moves, [this.#options.initialFuel ?? 0], this.#bounds);
+    const ownValues = [this.#options.initialFuel ?? 0, ...(this.#isDeterministic ? [stackBytes] : [])];
+    copyGlobals(this.#read(sectionIds.global), globals, moves, ownValues, this.#bounds);
     contents.set(sectionIds.global, globals.bytes());
     if (contents.has(sectionIds.element)) {
       const elements = new Writer(contents.get(sectionIds.element)?.length);
@@ -174,6 +177,7 @@ class Rewriting {
         asValue,
         growHelper: () => added.grow(),
         bulkHelper: (op, immediates) => added.bulk(op, immediates),
+        depth: fuel + 1,
       },
       body,
     );
@@ -229,7 +233,7 @@ class Rewriting {
   #scanBodies(imported: number): { readonly scan: Scan; readonly list: readonly Body[] } {
     const content = this.#contents.get(sectionIds.code) ?? noEntries;
     const reader = new Reader(this.#bytes, content.byteOffset - this.#bytes.byteOffset, content.byteOffset - this.#bytes.byteOffset + content.length);
-    const scan = new Scan(this.#bytes, imported, this.#bounds);
+    const scan = new Scan(this.#bytes, { importedFunctions: imported, bounds: this.#bounds, isDeterministic: this.#isDeterministic });
     if (content === noEntries) return { scan, list: [] };
     const list: Body[] = [];
     const count = reader.u32();
@@ -255,10 +259,32 @@ class Rewriting {
         localGroups,
         locals,
         scan: scan.scan(codeAt, end, locals),
+        ...(this.#isDeterministic ? { frame: this.#frameOf(signature, codeAt, end, locals) } : {}),
       });
       reader.offset = end;
     }
     return { scan, list };
+  }
+
+  get #isDeterministic(): boolean {
+    return this.#options.deterministic === true;
+  }
+
+  /** Types for blocks with several results, which the format can only name by index; after the original's own. */
+  readonly #blockTypes = new Map<string, readonly number[]>();
+
+  #frameOf(signature: Signature, codeAt: number, end: number, locals: number): { bytes: number; resultBlock: readonly number[] } {
+    const types = { signatures: this.#signatures, signatureOf: (index: number) => this.#signatureOf(index) };
+    const bytes = frameBytes(locals, greatestHeight(this.#bytes, codeAt, end, types));
+    const [first, ...more] = signature.results;
+    if (first === undefined) return { bytes, resultBlock: [noValues] };
+    if (more.length === 0) return { bytes, resultBlock: [...first.bytes] };
+    const type = [0, ...encodeU32(signature.results.length), ...signature.results.flatMap((result) => [...result.bytes])];
+    const key = type.join();
+    if (!this.#blockTypes.has(key)) this.#blockTypes.set(key, type);
+    const index = new Writer(8);
+    index.s32(this.#signatures.length + [...this.#blockTypes.keys()].indexOf(key));
+    return { bytes, resultBlock: [...index.bytes()] };
   }
 
   #writeExports(
@@ -271,7 +297,7 @@ class Rewriting {
   ): Uint8Array {
     const out = new Writer();
     const exportsStart = startIndex !== undefined && this.#options.start === "export";
-    out.u32(this.#exports.length + 1 + (exportsStart ? 1 : 0));
+    out.u32(this.#exports.length + 1 + (exportsStart ? 1 : 0) + (this.#isDeterministic ? 1 : 0));
     for (const { nameBytes, kind, index } of this.#exports) {
       out.append(nameBytes);
       out.byte(kind);
@@ -281,6 +307,10 @@ class Rewriting {
     }
     out.put(...encodeName(fuelName), 3);
     out.u32(added.indices.fuel);
+    if (this.#isDeterministic) {
+      out.put(...encodeName(depthName), 3);
+      out.u32(added.indices.fuel + 1);
+    }
     if (exportsStart) {
       out.put(...encodeName(startName), 0);
       out.u32(called(startIndex));
@@ -297,13 +327,13 @@ class Rewriting {
     const type = new Writer();
     const { functions } = added;
     // The checkpoint's own type comes last.
-    const bare = [...functions.map((one) => one.type), [0, 1, i32]];
+    const bare = [...this.#blockTypes.values(), ...functions.map((one) => one.type), [0, 1, i32]];
     type.u32(groups + bare.length);
     type.append(types.rest());
     for (const one of bare) type.put(0x60, ...one);
     contents.set(sectionIds.type, type.bytes());
 
-    const firstAdded = this.#signatures.length;
+    const firstAdded = this.#signatures.length + this.#blockTypes.size;
     const own = this.#read(sectionIds.function);
     const count = own.u32();
     const section = new Writer();

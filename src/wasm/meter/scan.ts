@@ -4,7 +4,6 @@ import {
   afterFc,
   afterFd,
   bulkImmediates,
-  bulkOps,
   costs,
   firstNoted,
   hostCallCost,
@@ -32,6 +31,13 @@ export interface FunctionScan {
   readonly cost: number;
   readonly hasTry: boolean;
   readonly hasFloats: boolean;
+}
+
+export interface ScanOptions {
+  readonly importedFunctions: number;
+  readonly bounds: ModuleBounds;
+  /** Whether results that may be NaNs are noted, and what differs between engines is refused. */
+  readonly isDeterministic: boolean;
 }
 
 /** Grows; read as plain numbers. */
@@ -79,6 +85,7 @@ export class Scan {
   readonly #bytes: Uint8Array;
   readonly #importedFunctions: number;
   readonly #bounds: ModuleBounds;
+  readonly #isDeterministic: boolean;
   /** By open block: the innermost loop around it, and itself where it is one. */
   #around: number[] = [];
   #own: number[] = [];
@@ -88,10 +95,11 @@ export class Scan {
   #hasFloats = false;
   #joins = 0;
 
-  constructor(bytes: Uint8Array, importedFunctions: number, bounds: ModuleBounds) {
+  constructor(bytes: Uint8Array, { importedFunctions, bounds, isDeterministic }: ScanOptions) {
     this.#bytes = bytes;
     this.#importedFunctions = importedFunctions;
     this.#bounds = bounds;
+    this.#isDeterministic = isDeterministic;
   }
 
   /** Reads the instructions of one function, from after its locals to its end. */
@@ -152,25 +160,19 @@ export class Scan {
   #readPrefixed(prefix: number, at: number): number {
     const bytes = this.#bytes;
     const op = numberAt(bytes, at + 1);
-    let next = skipNumber(bytes, at + 1);
     if (prefix === 0xfd) this.#cost += vectorCost - 1;
     const kind = (prefix === 0xfc ? afterFc[op] : afterFd[op]) ?? shape.unknown;
     if (kind === shape.unknown) throw unknown(at, `0x${prefix.toString(16)} ${op}`);
-    if (kind === shape.bulk) {
-      for (let count = bulkImmediates[op] ?? 0; count > 0; count--) next = skipNumber(bytes, next);
-      if (op !== bulkOps.dataDrop && op !== bulkOps.elementDrop) this.#push(kind, at, next, op);
-      return next;
-    }
+    const next = skipPrefixed(bytes, prefix, at);
+    if (kind === shape.bulk) this.#push(kind, at, next, op);
     if (kind === shape.float || kind === shape.refusedRelaxed) {
+      if (kind === shape.refusedRelaxed && this.#isDeterministic) {
+        throw new BinaryError(`uses relaxed vector instructions, at byte ${at}: their results differ between engines`);
+      }
       this.#hasFloats = true;
-      this.#push(kind, at, next, prefix * 0x1000 + op);
-      return next;
+      if (this.#isDeterministic) this.#push(kind, at, next, prefix * 0x1000 + op);
     }
-    if (kind === shape.plain) return next;
-    if (kind === shape.one) return skipNumber(bytes, next);
-    if (kind === shape.memoryArgument) return skipMemoryArgument(bytes, next);
-    if (kind === shape.memoryLane) return skipMemoryArgument(bytes, next) + 1;
-    return next + (kind === shape.lane ? 1 : 16);
+    return next;
   }
 
   /** Takes one instruction that matters into the notes; gives where the next one begins. */
@@ -203,7 +205,7 @@ export class Scan {
         return this.#noteOperand(kind, at);
       case shape.float:
         this.#hasFloats = true;
-        this.#push(kind, at, at + 1, bytes[at] ?? 0);
+        if (this.#isDeterministic) this.#push(kind, at, at + 1, bytes[at] ?? 0);
         return at + 1;
       case shape.else:
       case shape.return:
@@ -299,9 +301,8 @@ export class Scan {
   }
 
   #noteBranchTable(at: number): number {
-    let next = at + 1;
-    const count = numberAt(this.#bytes, next);
-    next = skipNumber(this.#bytes, next);
+    const count = numberAt(this.#bytes, at + 1);
+    let next = skipNumber(this.#bytes, at + 1);
     for (let left = count; left >= 0; left--) {
       this.#countBranch(numberAt(this.#bytes, next), Number.POSITIVE_INFINITY);
       next = skipNumber(this.#bytes, next);
@@ -370,4 +371,78 @@ function skipRare(bytes: Uint8Array, at: number, kind: number, op: number): numb
   let next = skipNumber(bytes, at + 1);
   for (let left = numberAt(bytes, at + 1); left > 0; left--) next = skipNumber(bytes, skipTypePrefix(bytes, next));
   return next;
+}
+
+/** Where the instruction after this one begins. */
+export function skipImmediates(bytes: Uint8Array, at: number): number {
+  const op = bytes[at] ?? 0;
+  switch (oneByte[op]) {
+    case shape.plain:
+    case shape.else:
+    case shape.end:
+    case shape.return:
+    case shape.throwRef:
+    case shape.catchAll:
+    case shape.float:
+      return at + 1;
+    case shape.memoryArgument:
+      return skipMemoryArgument(bytes, at + 1);
+    case shape.fourBytes:
+    case shape.eightBytes:
+    case shape.types:
+      return skipRare(bytes, at, oneByte[op] ?? 0, op);
+    case shape.block:
+    case shape.loop:
+    case shape.if:
+    case shape.try:
+      return skipNumber(bytes, skipTypePrefix(bytes, at + 1));
+    case shape.tryTable:
+      return skipCatches(bytes, skipNumber(bytes, skipTypePrefix(bytes, at + 1)));
+    case shape.branchTable: {
+      let next = skipNumber(bytes, at + 1);
+      for (let left = numberAt(bytes, at + 1); left >= 0; left--) next = skipNumber(bytes, next);
+      return next;
+    }
+    case shape.callIndirect:
+    case shape.returnCallIndirect:
+      return skipNumber(bytes, skipNumber(bytes, at + 1));
+    case shape.prefix:
+      return skipPrefixed(bytes, op, at);
+    default:
+      return skipNumber(bytes, at + 1);
+  }
+}
+
+function skipCatches(bytes: Uint8Array, at: number): number {
+  let next = skipNumber(bytes, at);
+  for (let left = numberAt(bytes, at); left > 0; left--) {
+    next = skipNumber(bytes, (bytes[next] ?? 0) < 2 ? skipNumber(bytes, next + 1) : next + 1);
+  }
+  return next;
+}
+
+function skipPrefixed(bytes: Uint8Array, prefix: number, at: number): number {
+  const op = numberAt(bytes, at + 1);
+  let next = skipNumber(bytes, at + 1);
+  switch (prefix === 0xfc ? afterFc[op] : afterFd[op]) {
+    case shape.plain:
+    case shape.float:
+    case shape.refusedRelaxed:
+      return next;
+    case shape.one:
+      return skipNumber(bytes, next);
+    case shape.bulk:
+      for (let count = bulkImmediates[op] ?? 0; count > 0; count--) next = skipNumber(bytes, next);
+      return next;
+    case shape.memoryArgument:
+      return skipMemoryArgument(bytes, next);
+    case shape.memoryLane:
+      return skipMemoryArgument(bytes, next) + 1;
+    case shape.lane:
+      return next + 1;
+    case shape.sixteenBytes:
+      return next + 16;
+    default:
+      throw unknown(at, `0x${prefix.toString(16)} ${op}`);
+  }
 }
