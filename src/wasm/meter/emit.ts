@@ -1,3 +1,4 @@
+import { findCounted, writeOperand, writeRange, type CountedLoop } from "./counted.ts";
 import { floatKind, writeCanonical, type FloatKind } from "./determinism.ts";
 import { shape } from "./opcodes.ts";
 import { op, noValues, constant, type Indices } from "./helpers.ts";
@@ -43,7 +44,13 @@ interface Label {
   readonly loop: number;
   /** How many loops were wrapped, it and those around it. */
   readonly wraps: number;
+  /** Where the loop is charged for its range, and not at its branch back. */
+  readonly counted?: CountedLoop | undefined;
 }
+
+const i32Ne = 0x47;
+/** Above this, what is spared by charging a range is little. */
+const maxCountedCost = 1024;
 
 const outermost: Label = { loop: -1, wraps: 0 };
 
@@ -58,6 +65,8 @@ export class Emitter {
   #local = 0;
   /** Exceptions come back at labels, where the local is not known to be true; so with them each charge loads. */
   #isCached = true;
+  /** The first of two locals that a range is counted with. */
+  #rangeLocal = 0;
   /** In deterministic mode: the local that has the depth of this frame, and those for floats. */
   #depthLocal = 0;
   #floatLocals: Readonly<Record<FloatKind, number>> = { f32: 0, f64: 0, f32x4: 0, f64x2: 0 };
@@ -105,19 +114,20 @@ export class Emitter {
 
   #writeLocals({ localsAt, codeAt, localGroups, locals, frame, scan }: Body, needsOwn: boolean): void {
     const out = this.#out;
+    this.#rangeLocal = locals + 1;
     if (frame === undefined) {
       out.u32(localGroups + (needsOwn ? 1 : 0));
       out.copy(this.#from.bytes, localsAt, codeAt);
-      if (needsOwn) out.put(1, 0x7f);
+      if (needsOwn) out.put(scan.loopsTo > scan.loopsFrom ? 3 : 1, 0x7f);
       return;
     }
-    // Two numbers, and three floats where it has any.
+    // Four numbers, and three floats where it has any.
     out.u32(localGroups + (scan.hasFloats ? 4 : 1));
     out.copy(this.#from.bytes, localsAt, codeAt);
-    out.put(2, 0x7f);
+    out.put(4, 0x7f);
     if (scan.hasFloats) out.put(1, 0x7d, 1, 0x7c, 1, 0x7b);
-    this.#depthLocal = locals + 1;
-    this.#floatLocals = { f32: locals + 2, f64: locals + 3, f32x4: locals + 4, f64x2: locals + 4 };
+    this.#depthLocal = locals + 3;
+    this.#floatLocals = { f32: locals + 4, f64: locals + 5, f32x4: locals + 6, f64x2: locals + 6 };
   }
 
   /** Counts this frame, and ends the guest where the stack has no room for it: before the engine would. */
@@ -185,14 +195,17 @@ export class Emitter {
    * where a trap, an exception or a call leaves; inside a loop the local spares the load.
    */
   #subtract(units: number): void {
-    const out = this.#out;
-    const { fuel } = this.#from.indices;
     this.#getFuel();
-    constant(out, units);
+    constant(this.#out, units);
+    this.#takeUnits();
+  }
+
+  #takeUnits(): void {
+    const out = this.#out;
     out.put(op.i32Sub, op.localTee);
     out.u32(this.#local);
     out.put(op.globalSet);
-    out.u32(fuel);
+    out.u32(this.#from.indices.fuel);
     this.#getLocal();
     out.put(op.i32Const, 0, op.i32LtS);
   }
@@ -284,9 +297,9 @@ export class Emitter {
     }
   }
 
-  #open(loop: number, wraps: number): void {
+  #open(loop: number, wraps: number, counted?: CountedLoop): void {
     const around = this.#labels.at(-1) ?? outermost;
-    this.#labels.push({ loop, wraps: around.wraps + wraps });
+    this.#labels.push({ loop, wraps: around.wraps + wraps, counted });
     if (this.#isQuiet(loop)) this.#loopDepth++;
   }
 
@@ -381,7 +394,12 @@ export class Emitter {
   /** A branch back to a loop that is charged there is charged first, and goes by the outer one of two where that refills. */
   #writeBranch(kind: number, at: number, next: number, operand: number): void {
     const { placement, scan } = this.#from;
-    const loop = this.#labels[this.#labels.length - 1 - operand]?.loop ?? -1;
+    const target = this.#labels[this.#labels.length - 1 - operand];
+    const loop = target?.loop ?? -1;
+    if (target?.counted !== undefined) {
+      this.#writeCountedBranch(target.counted, loop, at, next);
+      return;
+    }
     if (loop < 0 || placement.isChargedAtHeader[loop] === true) {
       this.#rewriteDepth(at, next, operand);
       return;
@@ -416,9 +434,14 @@ export class Emitter {
     const isAtHeader = placement.isChargedAtHeader[loop] === true;
     const isWrapped = this.#isQuiet(loop);
     const wasInside = this.#loopDepth > 0;
+    const counted = this.#isCountable(loop, at) ? findCounted(this.#from.bytes, next) : undefined;
     this.#copyTo(at);
-    this.#open(loop, isWrapped ? 1 : 0);
+    this.#open(loop, isWrapped ? 1 : 0, counted);
     if (!wasInside) this.#reload();
+    if (counted !== undefined) {
+      this.#writeCounted(counted, cost, at, next);
+      return;
+    }
     // The first iteration is charged around the loop: a header that charges it too is given it back.
     if (isAtHeader) this.#add(cost);
     if (isWrapped) {
@@ -443,6 +466,48 @@ export class Emitter {
     } else {
       this.#charge(cost);
     }
+  }
+
+  #isCountable(loop: number, at: number): boolean {
+    const { scan, placement, bytes } = this.#from;
+    const hasValues = bytes[at + 1] !== noValues;
+    return this.#isQuiet(loop) && this.#isCached && scan.loopBranches[loop] === 1 && !hasValues && (placement.loopCost[loop] ?? 0) <= maxCountedCost;
+  }
+
+  /** The outer loop charges for as many iterations as there will be, or for a piece of them; the inner one is as it was, but for its bound. */
+  #writeCounted(counted: CountedLoop, cost: number, at: number, next: number): void {
+    const out = this.#out;
+    this.#copyTo(next);
+    writeRange(out, counted, cost, { iterations: this.#rangeLocal, bound: this.#rangeLocal + 1 });
+    // The units are on the stack: fuel - units.
+    out.put(op.localSet);
+    out.u32(this.#rangeLocal);
+    this.#getFuel();
+    out.put(op.localGet);
+    out.u32(this.#rangeLocal);
+    this.#takeUnits();
+    out.put(op.if, noValues);
+    this.#refill();
+    out.put(op.end);
+    out.copy(this.#from.bytes, at, next);
+  }
+
+  /** The test against the end of the piece; and behind it, where that is not the end of the range, on to the next piece. */
+  #writeCountedBranch({ counter, bound, boundAt, boundEnd }: CountedLoop, loop: number, at: number, next: number): void {
+    const out = this.#out;
+    this.#copyTo(boundAt);
+    out.put(op.localGet);
+    out.u32(this.#rangeLocal + 1);
+    if (boundAt === boundEnd) out.put(i32Ne);
+    this.#position = boundEnd;
+    this.#copyTo(at);
+    this.#copyTo(next);
+    out.put(op.localGet);
+    out.u32(counter);
+    writeOperand(out, bound);
+    out.put(i32Ne, op.if, noValues);
+    this.#charge(this.#from.placement.loopCost[loop] ?? 0);
+    out.put(op.branch, 2, op.end);
   }
 
   #getFuel(): void {
