@@ -1,6 +1,6 @@
 import { constant, op } from "./helpers.ts";
 import { oneByte, shape } from "./opcodes.ts";
-import { numberAt, skipImmediates } from "./scan.ts";
+import { numberAt, skipImmediates, skipNumber } from "./scan.ts";
 import type { Writer } from "./writer.ts";
 
 /**
@@ -30,104 +30,103 @@ const maxStep = 65_536;
 const pieceUnits = 4096;
 const pieceUnitsWithExits = 256;
 
-const i32ConstOp = 0x41;
 const i32NeOp = 0x47;
 
-interface Instruction {
-  readonly op: number;
-  readonly at: number;
-  readonly end: number;
+/** How many instructions before the branch back are looked at. */
+const window = 8;
+
+/** The last instructions that were read. */
+class Tail {
+  readonly #at = new Int32Array(window);
+  #count = 0;
+
+  push(at: number): void {
+    this.#at[this.#count++ % window] = at;
+  }
+
+  /** Where the instruction begins that is `back` before the next one; -1 where there is none. */
+  at(back: number): number {
+    return back > this.#count ? -1 : (this.#at[(this.#count - back) % window] ?? -1);
+  }
 }
 
 /** Looks at the body of a loop in which nothing calls, that takes and gives no values, and that has one branch back. */
 export function findCounted(bytes: Uint8Array, bodyAt: number): CountedLoop | undefined {
-  const last: Instruction[] = [];
+  const tail = new Tail();
   const sets = new Map<number, number>();
-  let step: { readonly counter: number; readonly step: number } | undefined;
-  let test: Omit<CountedLoop, "hasExits"> | undefined;
+  let step: Step | undefined;
+  let test: Test | undefined;
   let hasExits = false;
   let depth = 0;
-  for (let at = bodyAt; ; ) {
+  for (let at = bodyAt; ; at = skipImmediates(bytes, at)) {
     const code = bytes[at] ?? 0;
     const kind = oneByte[code] ?? 0;
-    const end = skipImmediates(bytes, at);
-    if (kind === shape.loop || kind === shape.try || kind === shape.tryTable || kind === shape.prefix) {
-      if (kind !== shape.prefix || code === 0xfc) return undefined;
-    }
-    if (kind === shape.memoryGrow) return undefined;
-    if (kind === shape.block || kind === shape.if) depth++;
     if (kind === shape.end && depth-- === 0) break;
+    if (kind === shape.block || kind === shape.if) depth++;
+    else if (isForeign(kind, code)) return undefined;
     if (code === op.localSet || code === op.localTee) {
       const local = numberAt(bytes, at + 1);
       sets.set(local, (sets.get(local) ?? 0) + 1);
-      const found = depth === 0 ? readStep(bytes, last, local) : undefined;
-      if (found !== undefined) step = { counter: local, step: found };
-    }
-    if (kind === shape.branch || kind === shape.branchIf) {
+      if (depth === 0) step = readStep(bytes, tail, local) ?? step;
+    } else if (kind === shape.branch || kind === shape.branchIf) {
       const target = numberAt(bytes, at + 1);
       if (target > depth) hasExits = true;
       if (target === depth) {
         if (depth !== 0 || kind !== shape.branchIf || step === undefined) return undefined;
-        test = readTest(bytes, last, step, at);
+        test = readTest(bytes, tail, step, at);
         if (test === undefined) return undefined;
       }
+    } else if (kind === shape.branchTable || kind === shape.branchOnNull || kind === shape.return) {
+      hasExits = true;
     }
-    if (kind === shape.branchTable || kind === shape.branchOnNull || kind === shape.return) hasExits = true;
-    last.push({ op: code, at, end });
-    if (last.length > 8) last.shift();
-    at = end;
+    tail.push(at);
   }
   if (test === undefined || sets.get(test.counter) !== 1) return undefined;
   if (test.bound.kind === "local" && sets.has(test.bound.value)) return undefined;
   return { ...test, hasExits };
 }
 
+/** What a counted loop has none of: loops inside it, handlers, and what charges by itself. */
+function isForeign(kind: number, code: number): boolean {
+  if (kind === shape.prefix) return code === 0xfc;
+  return kind === shape.loop || kind === shape.try || kind === shape.tryTable || kind === shape.memoryGrow;
+}
+
+type Step = Pick<CountedLoop, "counter" | "step">;
+type Test = Omit<CountedLoop, "hasExits">;
+
 /** `local.get i; i32.const step; i32.add`, just before `i` is set. */
-function readStep(bytes: Uint8Array, last: readonly Instruction[], counter: number): number | undefined {
-  const [get, constantAt, add] = last.slice(-3);
-  if (get?.op !== op.localGet || numberAt(bytes, get.at + 1) !== counter) return undefined;
-  if (constantAt?.op !== i32ConstOp || add?.op !== op.i32Add) return undefined;
-  const step = signedAt(bytes, constantAt.at + 1);
-  return step === 0 || Math.abs(step) > maxStep ? undefined : step;
+function readStep(bytes: Uint8Array, tail: Tail, counter: number): Step | undefined {
+  const [get, amount, add] = [tail.at(3), tail.at(2), tail.at(1)];
+  if (bytes[get] !== op.localGet || numberAt(bytes, get + 1) !== counter) return undefined;
+  if (bytes[amount] !== op.i32Const || bytes[add] !== op.i32Add) return undefined;
+  const step = signedAt(bytes, amount + 1);
+  return step === 0 || Math.abs(step) > maxStep ? undefined : { counter, step };
 }
 
 /** The instructions just before the branch back: `i`, or `i` and the bound compared in either order. */
-function readTest(
-  bytes: Uint8Array,
-  last: readonly Instruction[],
-  { counter, step }: { readonly counter: number; readonly step: number },
-  branchAt: number,
-): Omit<CountedLoop, "hasExits"> | undefined {
-  const top = last.at(-1);
-  if (top === undefined) return undefined;
-  if (isCounter(bytes, top, counter)) return { counter, step, bound: { kind: "constant", value: 0 }, boundAt: branchAt, boundEnd: branchAt };
-  if (top.op !== i32NeOp) return undefined;
-  const second = last.at(-2);
-  const first = last.at(-3);
-  if (first === undefined || second === undefined) return undefined;
-  if (isCounter(bytes, first, counter)) return withBound(bytes, second, { counter, step });
-  // The bound, and then the whole step: `bound; i; const; add; tee i; ne`.
-  const before = last.at(-6);
-  if (second.op === op.localTee && isCounter(bytes, second, counter) && before !== undefined) return withBound(bytes, before, { counter, step });
-  if (second.op === op.localGet && isCounter(bytes, second, counter)) return withBound(bytes, first, { counter, step });
-  return undefined;
-}
-
-function isCounter(bytes: Uint8Array, instruction: Instruction, counter: number): boolean {
-  return (instruction.op === op.localTee || instruction.op === op.localGet) && numberAt(bytes, instruction.at + 1) === counter;
-}
-
-function withBound(
-  bytes: Uint8Array,
-  { op: code, at, end }: Instruction,
-  { counter, step }: { readonly counter: number; readonly step: number },
-): Omit<CountedLoop, "hasExits"> | undefined {
-  if (code === op.localGet) {
-    const value = numberAt(bytes, at + 1);
-    return value === counter ? undefined : { counter, step, bound: { kind: "local", value }, boundAt: at, boundEnd: end };
+function readTest(bytes: Uint8Array, tail: Tail, step: Step, branchAt: number): Test | undefined {
+  if (isCounter(bytes, tail.at(1), step.counter)) {
+    return { ...step, bound: { kind: "constant", value: 0 }, boundAt: branchAt, boundEnd: branchAt };
   }
-  if (code !== i32ConstOp) return undefined;
-  return { counter, step, bound: { kind: "constant", value: signedAt(bytes, at + 1) }, boundAt: at, boundEnd: end };
+  if (bytes[tail.at(1)] !== i32NeOp) return undefined;
+  const [first, second] = [tail.at(3), tail.at(2)];
+  if (isCounter(bytes, first, step.counter)) return withBound(bytes, second, step);
+  if (!isCounter(bytes, second, step.counter)) return undefined;
+  // Between the bound and the test there may be the whole step: `bound; i; const; add; tee i; ne`.
+  return withBound(bytes, bytes[second] === op.localTee ? tail.at(6) : first, step);
+}
+
+function isCounter(bytes: Uint8Array, at: number, counter: number): boolean {
+  return (bytes[at] === op.localTee || bytes[at] === op.localGet) && numberAt(bytes, at + 1) === counter;
+}
+
+function withBound(bytes: Uint8Array, at: number, step: Step): Test | undefined {
+  const place = { boundAt: at, boundEnd: skipNumber(bytes, at + 1) };
+  if (bytes[at] === op.i32Const) return { ...step, ...place, bound: { kind: "constant", value: signedAt(bytes, at + 1) } };
+  if (bytes[at] !== op.localGet) return undefined;
+  const value = numberAt(bytes, at + 1);
+  return value === step.counter ? undefined : { ...step, ...place, bound: { kind: "local", value } };
 }
 
 function signedAt(bytes: Uint8Array, at: number): number {

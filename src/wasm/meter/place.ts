@@ -79,7 +79,7 @@ class Sums {
   #sumFrom(root: number): void {
     const stack = [this.#enter(root)];
     for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
-      const target = top.targets.pop();
+      const target = this.#target(top.index, top.call++);
       if (target === undefined) {
         stack.pop();
         this.#finish(top.index);
@@ -91,9 +91,9 @@ class Sums {
     }
   }
 
-  #enter(index: number): { readonly index: number; readonly targets: number[] } {
+  #enter(index: number): { readonly index: number; call: number } {
     this.#state[index] = open;
-    return { index, targets: this.#targets(index) };
+    return { index, call: 0 };
   }
 
   /** A function that is still open here charges itself, and its callers pay for what comes before its point. */
@@ -101,7 +101,11 @@ class Sums {
     this.#state[index] = done;
     const cost = (this.#functions[index]?.cost ?? 0) + 1;
     let called = 0;
-    for (const target of this.#targets(index)) called += this.paidByCaller[target] ?? 0;
+    for (let call = 0; ; call++) {
+      const target = this.#target(index, call);
+      if (target === undefined) break;
+      called += this.paidByCaller[target] ?? 0;
+    }
     const whole = Math.min(cost + called, maxCost);
     if (this.#mustCharge[index] !== true && whole <= maxPaidByCaller) {
       this.paidByCaller[index] = whole;
@@ -112,9 +116,10 @@ class Sums {
     this.pointCost[index] = whole - (split?.before ?? 0);
   }
 
-  #targets(index: number): number[] {
+  /** What a function's nth call calls: a defined function, or a negative number for an imported one. */
+  #target(index: number, call: number): number | undefined {
     const { callsFrom, callsTo } = this.#functions[index] ?? { callsFrom: 0, callsTo: 0 };
-    return this.#scan.callTarget.slice(callsFrom, callsTo).flatMap((target) => (target < this.#imported ? [] : [target - this.#imported]));
+    return callsFrom + call < callsTo ? (this.#scan.callTarget[callsFrom + call] ?? 0) - this.#imported : undefined;
   }
 }
 

@@ -42,8 +42,12 @@ export interface ScanOptions {
 
 /** Grows; read as plain numbers. */
 class Numbers {
-  values = new Int32Array(1280);
+  values: Int32Array;
   length = 0;
+
+  constructor(capacity: number) {
+    this.values = new Int32Array(capacity);
+  }
 
   push(kind: number, at: number, next: number, operand: number, cost: number): void {
     if (this.length + noteStride > this.values.length) this.#grow();
@@ -69,7 +73,7 @@ class Numbers {
  * by the engine; a part of the format that this reader does not know is refused, never stepped over.
  */
 export class Scan {
-  readonly notes = new Numbers();
+  readonly notes: Numbers;
   /** By loop: its static cost, inner loops included; the loop around it, or -1; its opcode's place; whether anything in it calls. */
   readonly loopCost: number[] = [];
   readonly loopAround: number[] = [];
@@ -97,6 +101,8 @@ export class Scan {
 
   constructor(bytes: Uint8Array, { importedFunctions, bounds, isDeterministic }: ScanOptions) {
     this.#bytes = bytes;
+    // Compilers' modules have a note in each six to eight bytes.
+    this.notes = new Numbers(bytes.length + 1280);
     this.#importedFunctions = importedFunctions;
     this.#bounds = bounds;
     this.#isDeterministic = isDeterministic;

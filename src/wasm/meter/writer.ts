@@ -66,7 +66,7 @@ export class Writer {
     const count = end - start;
     if (count <= 0) return;
     this.#room(count);
-    if (count < 24) {
+    if (count < 40) {
       const bytes = this.#bytes;
       let at = this.#length;
       for (let index = start; index < end; index++) bytes[at++] = from[index] ?? 0;
