@@ -1,6 +1,6 @@
 import { bulkFunction, entryFunction, growFunction, i32, refillFunction, type Added, type Indices } from "./helpers.ts";
 import { bulkOps } from "./opcodes.ts";
-import { numberAt } from "./scan.ts";
+import { numberAt } from "./skip.ts";
 import type { Signature } from "../types.ts";
 
 interface Setting {
@@ -38,7 +38,9 @@ export class AddedFunctions {
   }
 
   bulk(code: number, immediates: Uint8Array): number {
-    return this.#index(`bulk ${code} ${immediates.join()}`, () => bulkFunction(this.indices, code, immediates, this.#bulkType(code, immediates)));
+    return this.#index(`bulk ${code} ${immediates.join()}`, () =>
+      bulkFunction(this.indices, code, immediates, this.#bulkType(code, immediates)),
+    );
   }
 
   #bulkType(code: number, immediates: Uint8Array): readonly number[] {
@@ -50,7 +52,12 @@ export class AddedFunctions {
 
   /** For calls from outside of a function that leaves its own charge to its callers. */
   entry(target: number, cost: number, { parameters, results }: Signature): number {
-    const type = [parameters.length, ...parameters.flatMap(({ bytes }) => [...bytes]), results.length, ...results.flatMap(({ bytes }) => [...bytes])];
+    const type = [
+      parameters.length,
+      ...parameters.flatMap(({ bytes }) => [...bytes]),
+      results.length,
+      ...results.flatMap(({ bytes }) => [...bytes]),
+    ];
     return this.#index(`entry ${target}`, () => entryFunction(this.indices, target, cost, parameters.length, type));
   }
 }

@@ -1,6 +1,6 @@
 import { constant, op } from "./helpers.ts";
 import { oneByte, shape } from "./opcodes.ts";
-import { numberAt, skipImmediates, skipNumber } from "./scan.ts";
+import { numberAt, skipImmediates, skipNumber } from "./skip.ts";
 import type { Writer } from "./writer.ts";
 
 /**
@@ -223,4 +223,3 @@ function writeDivision(out: Writer, by: number, scratch: number): void {
 }
 
 const i32RemU = 0x70;
-

@@ -1,25 +1,22 @@
 import { findCounted, writeOperand, writeRange, type CountedLoop } from "./counted.ts";
-import { floatKind, writeCanonical, type FloatKind } from "./determinism.ts";
+import { FrameCode, type Frame } from "./frame-code.ts";
+import { FuelCode } from "./fuel-code.ts";
 import { shape } from "./opcodes.ts";
-import { op, noValues, constant, type Indices } from "./helpers.ts";
+import { op, noValues, type Indices } from "./helpers.ts";
+import type { CodePlace } from "./original.ts";
 import type { Placement } from "./place.ts";
-import { noteStride, numberAt, skipNumber, type FunctionScan, type Scan } from "./scan.ts";
+import { noteStride, type FunctionScan, type Scan } from "./scan.ts";
+import { numberAt, skipNumber } from "./skip.ts";
+import type { Moves } from "./sections.ts";
 import type { Writer } from "./writer.ts";
 
 /** One function of the original module. */
-export interface Body {
+export interface Body extends CodePlace {
   /** Among the defined functions. */
   readonly index: number;
-  /** Where the declarations of locals begin, after their count; where the instructions begin and end. */
-  readonly localsAt: number;
-  readonly codeAt: number;
-  readonly end: number;
-  readonly localGroups: number;
-  /** Parameters and declared locals. */
-  readonly locals: number;
   readonly scan: FunctionScan;
-  /** In deterministic mode: what its frame counts, and the type of a block that has its results and takes nothing. */
-  readonly frame?: { readonly bytes: number; readonly resultBlock: readonly number[] };
+  /** In deterministic mode. */
+  readonly frame?: Frame;
 }
 
 /** What is the same for all functions of a module. */
@@ -28,10 +25,7 @@ export interface Emission {
   readonly scan: Scan;
   readonly placement: Placement;
   readonly indices: Indices;
-  /** Where a function of the original is found now. */
-  readonly moved: (index: number) => number;
-  /** For `ref.func` and what else takes a function as a value. */
-  readonly asValue: (index: number) => number;
+  readonly moves: Moves;
   readonly growHelper: () => number;
   readonly bulkHelper: (code: number, immediates: Uint8Array) => number;
   /** The global that counts the depth of the stack, in deterministic mode. */
@@ -58,123 +52,59 @@ const outermost: Label = { loop: -1, wraps: 0 };
 export class Emitter {
   readonly #from: Emission;
   readonly #out: Writer;
+  readonly #fuel: FuelCode;
+  readonly #frame: FrameCode;
   #labels: Label[] = [];
-  /** How many loops are open in which nothing calls. */
-  #loopDepth = 0;
-  /** The local that has what the fuel global has while such a loop runs, and what is between two steps of a charge elsewhere. */
-  #local = 0;
-  /** Exceptions come back at labels, where the local is not known to be true; so with them each charge loads. */
-  #isCached = true;
   /** The first of two locals that a range is counted with. */
   #rangeLocal = 0;
-  /** In deterministic mode: the local that has the depth of this frame, and those for floats. */
-  #depthLocal = 0;
-  #floatLocals: Readonly<Record<FloatKind, number>> = { f32: 0, f64: 0, f32x4: 0, f64x2: 0 };
-  #body: Body | undefined;
   #position = 0;
   #loop = 0;
 
   constructor(from: Emission, out: Writer) {
     this.#from = from;
     this.#out = out;
+    this.#fuel = new FuelCode(out, from.indices);
+    this.#frame = new FrameCode(out, from.depth);
   }
 
   /** Writes locals and instructions. */
   write(body: Body): void {
     const { scan, placement } = this.#from;
-    const { notesFrom, notesTo, loopsFrom, loopsTo, hasTry } = body.scan;
+    const { notesFrom, notesTo, loopsFrom } = body.scan;
     const point = placement.point[body.index];
-    this.#body = body;
     this.#labels = [];
-    this.#loopDepth = 0;
-    this.#isCached = !hasTry;
-    this.#local = body.locals;
     this.#loop = loopsFrom;
-    this.#writeLocals(body, loopsTo > loopsFrom || point !== undefined);
+    this.#writeLocals(body);
     this.#position = body.codeAt;
-    this.#enterFrame();
-    if (point === -1) this.#charge(placement.pointCost[body.index] ?? 0);
+    this.#frame.enter();
+    if (point === -1) this.#fuel.charge(placement.pointCost[body.index] ?? 0);
     const { values } = scan.notes;
     // The last note is the function's own end.
     for (let note = notesFrom; note < notesTo - noteStride; note += noteStride) {
       const at = values[note + 1] ?? 0;
       if (note === point) {
         this.#copyTo(at);
-        this.#charge(placement.pointCost[body.index] ?? 0);
+        this.#fuel.charge(placement.pointCost[body.index] ?? 0);
       }
       this.#writeNote(values[note] ?? 0, at, values[note + 2] ?? 0, values[note + 3] ?? 0);
     }
     this.#copyTo(body.end - 1);
-    if (body.frame !== undefined) {
-      this.#out.put(op.end);
-      this.#leaveFrame();
-    }
+    this.#frame.end();
     this.#out.put(op.end);
   }
 
-  #writeLocals({ localsAt, codeAt, localGroups, locals, frame, scan }: Body, needsOwn: boolean): void {
-    const out = this.#out;
+  /** The original's, and behind them those of the charges and of the frame. */
+  #writeLocals({ index, localsAt, codeAt, localGroups, locals, frame, scan }: Body): void {
+    const { loopsFrom, loopsTo, hasTry } = scan;
+    const hasLoops = loopsTo > loopsFrom;
+    const charging = hasLoops ? 3 : this.#from.placement.point[index] === undefined ? 0 : 1;
     this.#rangeLocal = locals + 1;
-    if (frame === undefined) {
-      out.u32(localGroups + (needsOwn ? 1 : 0));
-      out.copy(this.#from.bytes, localsAt, codeAt);
-      if (needsOwn) out.put(scan.loopsTo > scan.loopsFrom ? 3 : 1, 0x7f);
-      return;
-    }
-    // Four numbers, and three floats where it has any.
-    out.u32(localGroups + (scan.hasFloats ? 4 : 1));
-    out.copy(this.#from.bytes, localsAt, codeAt);
-    out.put(4, 0x7f);
-    if (scan.hasFloats) out.put(1, 0x7d, 1, 0x7c, 1, 0x7b);
-    this.#depthLocal = locals + 3;
-    this.#floatLocals = { f32: locals + 4, f64: locals + 5, f32x4: locals + 6, f64x2: locals + 6 };
-  }
-
-  /** Counts this frame, and ends the guest where the stack has no room for it: before the engine would. */
-  #enterFrame(): void {
-    const frame = this.#body?.frame;
-    if (frame === undefined) return;
-    const out = this.#out;
-    const { depth } = this.#from;
-    out.put(op.globalGet);
-    out.u32(depth);
-    constant(out, frame.bytes);
-    out.put(op.i32Sub, op.localTee);
-    out.u32(this.#depthLocal);
-    out.put(op.globalSet);
-    out.u32(depth);
-    out.put(op.localGet);
-    out.u32(this.#depthLocal);
-    out.put(op.i32Const, 0, op.i32LtS, op.if, noValues, op.unreachable, op.end);
-    // A branch to the function's own label must pass where the frame is left.
-    out.put(op.block, ...frame.resultBlock);
-  }
-
-  #leaveFrame(): void {
-    const frame = this.#body?.frame;
-    if (frame === undefined) return;
-    const out = this.#out;
-    out.put(op.localGet);
-    out.u32(this.#depthLocal);
-    constant(out, frame.bytes);
-    out.put(op.i32Add, op.globalSet);
-    out.u32(this.#from.depth);
-  }
-
-  /** Where an exception may have come from frames that were not left. */
-  #restoreDepth(next: number): void {
-    if (this.#body?.frame === undefined || !this.#body.scan.hasTry) return;
-    if (this.#position < next) this.#copyTo(next);
-    this.#out.put(op.localGet);
-    this.#out.u32(this.#depthLocal);
-    this.#out.put(op.globalSet);
-    this.#out.u32(this.#from.depth);
-  }
-
-  #leaveAt(at: number): void {
-    if (this.#body?.frame === undefined) return;
-    this.#copyTo(at);
-    this.#leaveFrame();
+    this.#fuel.begin(locals, hasTry);
+    this.#frame.begin(frame, locals + charging, hasTry);
+    this.#out.u32(localGroups + (charging > 0 ? 1 : 0) + (this.#frame.isOn ? FrameCode.groups : 0));
+    this.#out.copy(this.#from.bytes, localsAt, codeAt);
+    if (charging > 0) this.#out.put(charging, 0x7f);
+    if (this.#frame.isOn) this.#frame.declare();
   }
 
   #copyTo(end: number): void {
@@ -182,60 +112,16 @@ export class Emitter {
     this.#position = end;
   }
 
-  /** `fuel -= units; if (fuel < 0) refill()`. */
-  #charge(units: number): void {
-    this.#subtract(units);
-    this.#out.put(op.if, noValues);
-    this.#refill();
-    this.#out.put(op.end);
+  #restoreDepth(next: number): void {
+    if (!this.#frame.needsRestoring) return;
+    if (this.#position < next) this.#copyTo(next);
+    this.#frame.restore();
   }
 
-  /**
-   * Leaves on the stack whether fuel is below zero. The global always has what is true, so that nothing is to be written back
-   * where a trap, an exception or a call leaves; inside a loop the local spares the load.
-   */
-  #subtract(units: number): void {
-    this.#getFuel();
-    constant(this.#out, units);
-    this.#takeUnits();
-  }
-
-  #takeUnits(): void {
-    const out = this.#out;
-    out.put(op.i32Sub, op.localTee);
-    out.u32(this.#local);
-    out.put(op.globalSet);
-    out.u32(this.#from.indices.fuel);
-    this.#getLocal();
-    out.put(op.i32Const, 0, op.i32LtS);
-  }
-
-  #refill(): void {
-    this.#out.put(op.call);
-    this.#out.u32(this.#from.indices.refill);
-    this.#reload();
-  }
-
-  #load(): void {
-    this.#out.put(op.globalGet);
-    this.#out.u32(this.#from.indices.fuel);
-  }
-
-  #getLocal(): void {
-    this.#out.put(op.localGet);
-    this.#out.u32(this.#local);
-  }
-
-  #setLocal(): void {
-    this.#out.put(op.localSet);
-    this.#out.u32(this.#local);
-  }
-
-  /** After whatever may have charged: a call, a helper. */
-  #reload(): void {
-    if (this.#loopDepth === 0 || !this.#isCached) return;
-    this.#load();
-    this.#setLocal();
+  #leaveAt(at: number): void {
+    if (!this.#frame.isOn) return;
+    this.#copyTo(at);
+    this.#frame.leave();
   }
 
   #writeNote(kind: number, at: number, next: number, operand: number): void {
@@ -267,11 +153,11 @@ export class Emitter {
         this.#writeBranchTable(at, next, operand);
         return;
       case shape.call:
-        this.#rewriteOperand(at, next, this.#from.moved(operand));
+        this.#rewriteOperand(at, next, this.#from.moves.called(operand));
         return;
       case shape.returnCall:
         this.#leaveAt(at);
-        this.#rewriteOperand(at, next, this.#from.moved(operand));
+        this.#rewriteOperand(at, next, this.#from.moves.called(operand));
         return;
       case shape.return:
       case shape.returnCallIndirect:
@@ -283,10 +169,12 @@ export class Emitter {
         this.#restoreDepth(next);
         return;
       case shape.float:
-        this.#writeFloat(next, operand);
+        if (!this.#frame.isOn) return;
+        this.#copyTo(next);
+        this.#frame.canonical(operand);
         return;
       case shape.refFunc:
-        this.#rewriteOperand(at, next, this.#from.asValue(operand));
+        this.#rewriteOperand(at, next, this.#from.moves.asValue(operand));
         return;
       case shape.memoryGrow:
         this.#replaceByCall(at, next, this.#from.growHelper());
@@ -300,7 +188,6 @@ export class Emitter {
   #open(loop: number, wraps: number, counted?: CountedLoop): void {
     const around = this.#labels.at(-1) ?? outermost;
     this.#labels.push({ loop, wraps: around.wraps + wraps, counted });
-    if (this.#isQuiet(loop)) this.#loopDepth++;
   }
 
   #isQuiet(loop: number): boolean {
@@ -333,7 +220,7 @@ export class Emitter {
     this.#out.put(op.call);
     this.#out.u32(target);
     this.#position = next;
-    this.#reload();
+    this.#fuel.reload();
   }
 
   #writeBulk(at: number, next: number, code: number): void {
@@ -375,20 +262,13 @@ export class Emitter {
 
   #writeEnd(kind: number, at: number, next: number, operand: number): void {
     const label = this.#labels.pop() ?? outermost;
-    if (this.#isQuiet(label.loop)) this.#loopDepth--;
+    if (this.#isQuiet(label.loop)) this.#fuel.leaveQuietLoop();
     if (kind === shape.delegate) this.#rewriteDepth(at, next, operand);
     if (label.wraps !== (this.#labels.at(-1) ?? outermost).wraps) {
       this.#copyTo(next);
       this.#out.put(op.end);
     }
     this.#restoreDepth(next);
-  }
-
-  #writeFloat(next: number, operand: number): void {
-    if (this.#body?.frame === undefined) return;
-    const kind = floatKind(operand);
-    this.#copyTo(next);
-    writeCanonical(this.#out, kind, this.#floatLocals[kind]);
   }
 
   /** A branch back to a loop that is charged there is charged first, and goes by the outer one of two where that refills. */
@@ -410,9 +290,9 @@ export class Emitter {
     this.#copyTo(at);
     if (kind === shape.branchIf) out.put(op.if, noValues);
     if (scan.loopCalls[loop] === true) {
-      this.#charge(cost);
+      this.#fuel.charge(cost);
     } else {
-      this.#subtract(cost);
+      this.#fuel.subtract(cost);
       out.put(op.branchIf);
       out.u32(depth + 1);
     }
@@ -429,49 +309,43 @@ export class Emitter {
   #writeLoop(at: number, next: number): void {
     const { placement } = this.#from;
     const loop = this.#loop++;
-    const out = this.#out;
     const cost = placement.loopCost[loop] ?? 0;
     const isAtHeader = placement.isChargedAtHeader[loop] === true;
     const isWrapped = this.#isQuiet(loop);
-    const wasInside = this.#loopDepth > 0;
     const counted = this.#isCountable(loop, at) ? findCounted(this.#from.bytes, next) : undefined;
     this.#copyTo(at);
+    if (isWrapped) this.#fuel.enterQuietLoop();
     this.#open(loop, isWrapped ? 1 : 0, counted);
-    if (!wasInside) this.#reload();
     if (counted !== undefined) {
       this.#writeCounted(counted, cost, at, next);
       return;
     }
     // The first iteration is charged around the loop: a header that charges it too is given it back.
-    if (isAtHeader) this.#add(cost);
+    if (isAtHeader) this.#fuel.add(cost);
+    this.#copyTo(next);
     if (isWrapped) {
       // The outer loop has the same type, for what the loop takes lies on the stack at both headers.
-      this.#copyTo(next);
-      this.#getFuel();
-      out.put(op.i32Const, 0, op.i32LtS, op.if, noValues);
-      this.#refill();
-      if (isAtHeader) this.#add(cost);
-      out.put(op.end);
-      out.copy(this.#from.bytes, at, next);
+      this.#fuel.test();
+      this.#fuel.refillIf(() => (isAtHeader ? this.#fuel.add(cost) : undefined));
+      this.#out.copy(this.#from.bytes, at, next);
     }
-    if (!isAtHeader) {
-      this.#restoreDepth(next);
-      return;
-    }
-    this.#copyTo(next);
     this.#restoreDepth(next);
-    if (isWrapped) {
-      this.#subtract(cost);
-      out.put(op.branchIf, 1);
-    } else {
-      this.#charge(cost);
-    }
+    if (!isAtHeader) return;
+    this.#fuel.subtract(cost);
+    if (isWrapped) this.#out.put(op.branchIf, 1);
+    else this.#fuel.refillIf();
   }
 
   #isCountable(loop: number, at: number): boolean {
     const { scan, placement, bytes } = this.#from;
     const hasValues = bytes[at + 1] !== noValues;
-    return this.#isQuiet(loop) && this.#isCached && scan.loopBranches[loop] === 1 && !hasValues && (placement.loopCost[loop] ?? 0) <= maxCountedCost;
+    return (
+      this.#isQuiet(loop) &&
+      this.#fuel.isCached &&
+      scan.loopBranches[loop] === 1 &&
+      !hasValues &&
+      (placement.loopCost[loop] ?? 0) <= maxCountedCost
+    );
   }
 
   /** The outer loop charges for as many iterations as there will be, or for a piece of them; the inner one is as it was, but for its bound. */
@@ -479,16 +353,10 @@ export class Emitter {
     const out = this.#out;
     this.#copyTo(next);
     writeRange(out, counted, cost, { iterations: this.#rangeLocal, bound: this.#rangeLocal + 1 });
-    // The units are on the stack: fuel - units.
     out.put(op.localSet);
     out.u32(this.#rangeLocal);
-    this.#getFuel();
-    out.put(op.localGet);
-    out.u32(this.#rangeLocal);
-    this.#takeUnits();
-    out.put(op.if, noValues);
-    this.#refill();
-    out.put(op.end);
+    this.#fuel.subtractLocal(this.#rangeLocal);
+    this.#fuel.refillIf();
     out.copy(this.#from.bytes, at, next);
   }
 
@@ -506,23 +374,7 @@ export class Emitter {
     out.u32(counter);
     writeOperand(out, bound);
     out.put(i32Ne, op.if, noValues);
-    this.#charge(this.#from.placement.loopCost[loop] ?? 0);
+    this.#fuel.charge(this.#from.placement.loopCost[loop] ?? 0);
     out.put(op.branch, 2, op.end);
-  }
-
-  #getFuel(): void {
-    if (this.#loopDepth > 0 && this.#isCached) this.#getLocal();
-    else this.#load();
-  }
-
-  /** Without a check. */
-  #add(units: number): void {
-    const out = this.#out;
-    this.#getFuel();
-    constant(out, units);
-    out.put(op.i32Add, op.localTee);
-    out.u32(this.#local);
-    out.put(op.globalSet);
-    out.u32(this.#from.indices.fuel);
   }
 }

@@ -49,19 +49,21 @@ export class FuelMeter {
     if (this.#granted + this.#charged > this.#limit) this.#takeBack(this.#granted + this.#charged - this.#limit);
   }
 
-  /** Takes what the guest still has, so that it comes to its checkpoint before it enters another region. */
+  /** Takes what the guest still has, and a unit more, so that it comes to its checkpoint wherever it looks next. */
   interrupt(): void {
-    this.#takeBack(Number.POSITIVE_INFINITY);
+    for (const global of this.#globals) this.#take(global, global.value + 1);
   }
 
   #takeBack(most: number): void {
     let left = most;
-    for (const global of this.#globals) {
-      const taken = Math.min(Math.max(global.value, 0), left);
-      global.value -= taken;
-      this.#granted -= taken;
-      left -= taken;
-    }
+    for (const global of this.#globals) left -= this.#take(global, Math.min(global.value, left));
+  }
+
+  #take(global: WebAssembly.Global, units: number): number {
+    if (units <= 0) return 0;
+    global.value -= units;
+    this.#granted -= units;
+    return units;
   }
 
   /** The next grant, for the checkpoint to give: what is wanted, or what the limit leaves; negative once it is reached. */

@@ -1,7 +1,7 @@
 import { Reader } from "../binary.ts";
 import { readValueType, type Signature } from "../types.ts";
 import { oneByte, shape } from "./opcodes.ts";
-import { numberAt, skipImmediates } from "./scan.ts";
+import { numberAt, skipImmediates } from "./skip.ts";
 
 /** What the instructions do to the height of the operand stack, in values; those with blocks, branches and calls aside. */
 type Change = readonly [from: number, to: number, change: number];
@@ -82,7 +82,7 @@ export function greatestHeight(bytes: Uint8Array, codeAt: number, end: number, t
   const frames: Frame[] = [];
   let height = 0;
   let greatest = 0;
-  for (let at = codeAt; at < end; ) {
+  for (let at = codeAt; at < end;) {
     const op = bytes[at] ?? 0;
     const kind = oneByte[op] ?? 0;
     const around = frames.at(-1)?.base ?? 0;
@@ -168,4 +168,3 @@ function readBlockType(bytes: Uint8Array, at: number, signatures: readonly Signa
   const signature = signatures[numberAt(bytes, at)];
   return [signature?.parameters.length ?? 0, signature?.results.length ?? 0];
 }
-

@@ -48,7 +48,7 @@ export interface Added {
 export interface Indices {
   readonly checkpoint: number;
   readonly refill: number;
-  
+
   readonly fuel: number;
 }
 
@@ -103,7 +103,6 @@ export function growFunction(indices: Indices): Added {
   out.put(op.localGet, 0, op.memoryGrow, 0, op.end);
   return { type: [1, i32, 1, i32], body: out.bytes() };
 }
-
 
 /** Above this many bytes, a bulk operation goes on in pieces, with a checkpoint between them. */
 const pieceShift = 20;

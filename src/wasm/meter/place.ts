@@ -26,16 +26,25 @@ const maxChargedBranches = 4;
  * (its point), unless it and all that it calls make a finished sum without loops of calls, for which the callers
  * pay. So what a caller pays for is bounded, and what is not bounded is charged where it happens.
  */
-export function place(scan: Scan, functions: readonly FunctionScan[], imported: number, isAddressed: (defined: number) => boolean): Placement {
+export function place(
+  scan: Scan,
+  functions: readonly FunctionScan[],
+  imported: number,
+  isAddressed: (defined: number) => boolean,
+): Placement {
   const sums = new Sums(scan, functions, imported, isAddressed);
   const loopCost = scan.loopCost.map((own) => own + 1);
-  for (const one of functions) {
-    for (let call = one.callsFrom; call < one.callsTo; call++) {
-      const paid = sums.paidByCaller[(scan.callTarget[call] ?? 0) - imported] ?? 0;
-      for (let loop = scan.callLoop[call] ?? -1; paid > 0 && loop >= 0; loop = scan.loopAround[loop] ?? -1) {
-        loopCost[loop] = Math.min((loopCost[loop] ?? 0) + paid, maxCost);
-      }
-    }
+  const called = scan.loopCost.map(() => 0);
+  for (const [call, target] of scan.callTarget.entries()) {
+    const loop = scan.callLoop[call] ?? -1;
+    if (loop >= 0) called[loop] = Math.min((called[loop] ?? 0) + (sums.paidByCaller[target - imported] ?? 0), maxCost);
+  }
+  // Inner loops come after those around them, and hand on what is complete.
+  for (let loop = loopCost.length - 1; loop >= 0; loop--) {
+    const around = scan.loopAround[loop] ?? -1;
+    const paid = called[loop] ?? 0;
+    loopCost[loop] = Math.min((loopCost[loop] ?? 0) + paid, maxCost);
+    if (around >= 0) called[around] = Math.min((called[around] ?? 0) + paid, maxCost);
   }
   return {
     point: sums.point,

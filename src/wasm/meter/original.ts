@@ -1,0 +1,135 @@
+import { BinaryError, BoundError, readBounds, Reader, readSections, sectionIds, type Bounds } from "../binary.ts";
+import { checkTag, readSignatures, type Signature } from "../types.ts";
+import type { ModuleBounds } from "./bounds.ts";
+import { assertAtMost, readExports, readImports, readTag, type Export, type Imported } from "./sections.ts";
+
+/** The order that the specification wants (§5.5.16). */
+export const sectionOrder: readonly number[] = [1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11];
+
+/** A section that is not there reads as one without entries. */
+const noEntries = Uint8Array.of(0);
+
+/** Where one function of the code section is. */
+export interface CodePlace {
+  /** Where the declarations of locals begin, after their count; where the instructions begin and end. */
+  readonly localsAt: number;
+  readonly codeAt: number;
+  readonly end: number;
+  readonly localGroups: number;
+  /** Parameters and declared locals. */
+  readonly locals: number;
+}
+
+/** A valid module, read as far as its sections, with what policy refuses refused. */
+export class Original {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bounds: ModuleBounds;
+  readonly signatures: readonly Signature[];
+  readonly imported: Imported;
+  /** The types of the functions that it defines. */
+  readonly functionTypes: readonly number[];
+  readonly exports: readonly Export[];
+  /** Its own memory. */
+  readonly memory: Bounds | undefined;
+  readonly startIndex: number | undefined;
+  /** Of its names, the custom section's content. */
+  readonly names: Uint8Array | undefined;
+  readonly #contents: ReadonlyMap<number, Uint8Array>;
+
+  constructor(bytes: Uint8Array<ArrayBuffer>, bounds: ModuleBounds) {
+    this.bytes = bytes;
+    this.bounds = bounds;
+    const sections = readSections(bytes);
+    const contents = new Map<number, Uint8Array>();
+    for (const { id, start, end } of sections) {
+      if (id === sectionIds.custom) continue;
+      if (!sectionOrder.includes(id)) throw new BinaryError(`has a section of the unknown kind ${id}`);
+      contents.set(id, bytes.subarray(start, end));
+    }
+    this.#contents = contents;
+    this.names = sections
+      .filter(({ id }) => id === sectionIds.custom)
+      .map(({ start, end }) => new Reader(bytes, start, end))
+      .find((reader) => reader.name() === "name")
+      ?.rest();
+    this.#assertCounts();
+    this.signatures = readSignatures(this.read(sectionIds.type));
+    this.imported = readImports(this.read(sectionIds.import), this.signatures, bounds);
+    const functions = this.read(sectionIds.function);
+    this.functionTypes = Array.from({ length: functions.u32() }, () => functions.u32());
+    this.exports = readExports(this.read(sectionIds.export), bounds);
+    this.startIndex = this.has(sectionIds.start) ? this.read(sectionIds.start).u32() : undefined;
+    const tags = this.read(sectionIds.tag);
+    for (let left = tags.u32(); left > 0; left--) checkTag(this.signatures[readTag(tags)]);
+    this.memory = this.#readMemory(this.read(sectionIds.memory));
+  }
+
+  has(id: number): boolean {
+    return this.#contents.has(id);
+  }
+
+  content(id: number): Uint8Array {
+    return this.#contents.get(id) ?? noEntries;
+  }
+
+  read(id: number): Reader {
+    return new Reader(this.content(id));
+  }
+
+  /** All sections but the custom ones. */
+  get contents(): ReadonlyMap<number, Uint8Array> {
+    return this.#contents;
+  }
+
+  /** By a function's index, imported or defined. */
+  signatureOf(index: number): Signature {
+    const { functionTypes } = this.imported;
+    const type = index < functionTypes.length ? functionTypes[index] : this.functionTypes[index - functionTypes.length];
+    const signature = this.signatures[type ?? -1];
+    if (signature === undefined) throw new BinaryError(`has a function ${index} without a type`);
+    return signature;
+  }
+
+  *code(): Generator<CodePlace> {
+    if (!this.has(sectionIds.code)) return;
+    const { byteOffset, length } = this.content(sectionIds.code);
+    const start = byteOffset - this.bytes.byteOffset;
+    const reader = new Reader(this.bytes, start, start + length);
+    const imported = this.imported.functionTypes.length;
+    const count = reader.u32();
+    for (let index = 0; index < count; index++) {
+      const size = reader.u32();
+      const end = reader.offset + size;
+      if (size > this.bounds.bodyBytes) throw new BoundError(`has a function of ${size} bytes, the most is ${this.bounds.bodyBytes}`);
+      const localGroups = reader.u32();
+      const localsAt = reader.offset;
+      let locals = this.signatureOf(imported + index).parameters.length;
+      for (let left = localGroups; left > 0; left--) {
+        locals += reader.u32();
+        skipValueType(reader);
+      }
+      if (locals > this.bounds.locals) throw new BoundError(`has a function of ${locals} locals, the most is ${this.bounds.locals}`);
+      yield { localsAt, codeAt: reader.offset, end, localGroups, locals };
+      reader.offset = end;
+    }
+  }
+
+  #assertCounts(): void {
+    const { types, functions, segments } = this.bounds;
+    assertAtMost("types", this.read(sectionIds.type).u32(), types);
+    assertAtMost("functions", this.read(sectionIds.function).u32(), functions);
+    assertAtMost("tags", this.read(sectionIds.tag).u32(), types);
+    assertAtMost("data segments", this.read(sectionIds.data).u32(), segments);
+  }
+
+  #readMemory(reader: Reader): Bounds | undefined {
+    const count = reader.u32();
+    if (count + this.imported.memories > 1) throw new BinaryError("has several memories");
+    return count === 0 ? undefined : readBounds(reader, "memory");
+  }
+}
+
+function skipValueType(reader: Reader): void {
+  const code = reader.byte();
+  if (code === 0x63 || code === 0x64) while (reader.byte() > 127);
+}
