@@ -100,6 +100,13 @@ describe("the import rules of ARCHITECTURE.md", () => {
     expect(broken).toEqual([]);
   });
 
+  it("keeps the rewriter of modules to itself and the reader of their format", () => {
+    const meter = imports.filter(({ from }) => from.startsWith("wasm/meter/"));
+    const readers = ["wasm/binary.ts", "wasm/types.ts"];
+    expect(meter.length).toBeGreaterThan(20);
+    expect(meter.filter(({ to }) => !to.startsWith("wasm/meter/") && !readers.includes(to))).toEqual([]);
+  });
+
   it("keeps the root to few packages", () => {
     const outer = imports.filter(({ from, to }) => portable.includes(partOf(from)) && !to.endsWith(".ts") && !to.startsWith("node:"));
     expect(outer.filter(({ to }) => !rootPackages.has(to))).toEqual([]);

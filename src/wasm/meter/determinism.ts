@@ -41,7 +41,13 @@ export function writeCanonical(out: Writer, kind: FloatKind, local: number): voi
  */
 export const stackBytes: number = 768 * 1024;
 
-/** More than an engine's frame takes that keeps each local and each value of the operand stack in memory. */
-export function frameBytes(locals: number, height: number): number {
-  return 160 + 16 * (locals + height);
+/**
+ * More than an engine's frame takes that keeps each local and each value of the operand stack in memory, and passes
+ * parameters and results through memory too. `slotBytes`: of the widest value in the module, with room for its place.
+ */
+export function frameBytes(
+  values: { readonly locals: number; readonly height: number; readonly passed: number },
+  slotBytes: 16 | 32,
+): number {
+  return 160 + slotBytes * (values.locals + values.height + values.passed);
 }

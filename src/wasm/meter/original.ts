@@ -18,6 +18,8 @@ export interface CodePlace {
   readonly localGroups: number;
   /** Parameters and declared locals. */
   readonly locals: number;
+  /** Whether a local is a vector. */
+  readonly hasVectors: boolean;
 }
 
 /** A valid module, read as far as its sections, with what policy refuses refused. */
@@ -104,12 +106,13 @@ export class Original {
       const localGroups = reader.u32();
       const localsAt = reader.offset;
       let locals = this.signatureOf(imported + index).parameters.length;
+      let hasVectors = false;
       for (let left = localGroups; left > 0; left--) {
         locals += reader.u32();
-        skipValueType(reader);
+        if (skipValueType(reader) === vectorType) hasVectors = true;
       }
       if (locals > this.bounds.locals) throw new BoundError(`has a function of ${locals} locals, the most is ${this.bounds.locals}`);
-      yield { localsAt, codeAt: reader.offset, end, localGroups, locals };
+      yield { localsAt, codeAt: reader.offset, end, localGroups, locals, hasVectors };
       reader.offset = end;
     }
   }
@@ -129,7 +132,11 @@ export class Original {
   }
 }
 
-function skipValueType(reader: Reader): void {
+const vectorType = 0x7b;
+
+/** The type's first byte. */
+function skipValueType(reader: Reader): number {
   const code = reader.byte();
   if (code === 0x63 || code === 0x64) while (reader.byte() > 127);
+  return code;
 }

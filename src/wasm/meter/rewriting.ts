@@ -1,5 +1,4 @@
 import { BoundError, encodeBounds, encodeName, encodeU32, sectionIds, writeModule } from "../binary.ts";
-import type { Signature } from "../types.ts";
 import { AddedFunctions } from "./added.ts";
 import { frameBytes, stackBytes } from "./determinism.ts";
 import { Emitter, type Body } from "./emit.ts";
@@ -9,7 +8,7 @@ import { i32, noValues } from "./helpers.ts";
 import type { MeterOptions } from "./module.ts";
 import { checkpointName, depthName, fuelName, hostNamespace, memoryName, startName } from "./names.ts";
 import { moveNames } from "./name-section.ts";
-import { sectionOrder, type CodePlace, type Original } from "./original.ts";
+import { sectionOrder, type Original } from "./original.ts";
 import { place, type Placement } from "./place.ts";
 import { Scan } from "./scan.ts";
 import { capTables, collectValues, copyElements, copyGlobals, type Moves } from "./sections.ts";
@@ -90,17 +89,24 @@ export class Rewriting {
     const { bytes, bounds } = this.#original;
     const scan = new Scan(bytes, { importedFunctions: this.#imported, bounds, isDeterministic: this.#isDeterministic });
     const bodies: Body[] = [];
+    let hasVectors = this.#original.signatures.some(({ parameters, results }) =>
+      [...parameters, ...results].some(({ text }) => text === "v128"),
+    );
     for (const code of this.#original.code()) {
-      const frame = this.#isDeterministic ? { frame: this.#frameOf(this.#original.signatureOf(this.#imported + bodies.length), code) } : {};
-      bodies.push({ index: bodies.length, ...code, scan: scan.scan(code.codeAt, code.end, code.locals), ...frame });
+      const scanned = scan.scan(code.codeAt, code.end, code.locals);
+      hasVectors ||= code.hasVectors || scanned.hasVectors;
+      bodies.push({ index: bodies.length, ...code, scan: scanned });
     }
-    return { scan, bodies };
+    if (!this.#isDeterministic) return { scan, bodies };
+    const slotBytes = hasVectors ? 32 : 16;
+    return { scan, bodies: bodies.map((body) => ({ ...body, frame: this.#frameOf(body, slotBytes) })) };
   }
 
-  #frameOf({ results }: Signature, { codeAt, end, locals }: CodePlace): Frame {
+  #frameOf({ index: defined, codeAt, end, locals }: Body, slotBytes: 16 | 32): Frame {
     const { bytes, signatures } = this.#original;
+    const { parameters, results } = this.#original.signatureOf(this.#imported + defined);
     const height = greatestHeight(bytes, codeAt, end, { signatures, signatureOf: (index) => this.#original.signatureOf(index) });
-    const frame = frameBytes(locals, height);
+    const frame = frameBytes({ locals, height, passed: parameters.length + results.length }, slotBytes);
     const [first, ...more] = results;
     if (first === undefined) return { bytes: frame, resultBlock: [noValues] };
     if (more.length === 0) return { bytes: frame, resultBlock: [...first.bytes] };

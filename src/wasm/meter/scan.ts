@@ -21,7 +21,7 @@ export interface FunctionScan {
   /** Of all its instructions. */
   readonly cost: number;
   readonly hasTry: boolean;
-  readonly hasFloats: boolean;
+  readonly hasVectors: boolean;
 }
 
 export interface ScanOptions {
@@ -86,7 +86,7 @@ export class Scan {
   #loop = -1;
   #cost = 0;
   #hasTry = false;
-  #hasFloats = false;
+  #hasVectors = false;
   #joins = 0;
 
   constructor(bytes: Uint8Array, { importedFunctions, bounds, isDeterministic }: ScanOptions) {
@@ -105,7 +105,7 @@ export class Scan {
     this.#own = [];
     this.#loop = -1;
     this.#cost = 0;
-    this.#hasTry = this.#hasFloats = false;
+    this.#hasTry = this.#hasVectors = false;
     this.#read(start, end);
     const blocks = (this.notes.length - notesFrom) / noteStride;
     this.#joins += blocks * locals;
@@ -121,7 +121,7 @@ export class Scan {
       callsTo: this.callTarget.length,
       cost: Math.min(this.#cost, maxCost),
       hasTry: this.#hasTry,
-      hasFloats: this.#hasFloats,
+      hasVectors: this.#hasVectors,
     };
   }
 
@@ -156,7 +156,10 @@ export class Scan {
   #readPrefixed(prefix: number, at: number): number {
     const bytes = this.#bytes;
     const op = numberAt(bytes, at + 1);
-    if (prefix === 0xfd) this.#cost += vectorCost - 1;
+    if (prefix === 0xfd) {
+      this.#cost += vectorCost - 1;
+      this.#hasVectors = true;
+    }
     const kind = (prefix === 0xfc ? afterFc[op] : afterFd[op]) ?? shape.unknown;
     if (kind === shape.unknown) throw unknown(at, `0x${prefix.toString(16)} ${op}`);
     const next = skipPrefixed(bytes, prefix, at);
@@ -165,7 +168,6 @@ export class Scan {
       if (kind === shape.refusedRelaxed && this.#isDeterministic) {
         throw new BinaryError(`uses relaxed vector instructions, at byte ${at}: their results differ between engines`);
       }
-      this.#hasFloats = true;
       if (this.#isDeterministic) this.#push(kind, at, next, prefix * 0x1000 + op);
     }
     return next;
@@ -200,7 +202,6 @@ export class Scan {
         this.referenced.add(numberAt(bytes, at + 1));
         return this.#noteOperand(kind, at);
       case shape.float:
-        this.#hasFloats = true;
         if (this.#isDeterministic) this.#push(kind, at, at + 1, bytes[at] ?? 0);
         return at + 1;
       case shape.else:
