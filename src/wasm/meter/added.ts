@@ -7,6 +7,7 @@ interface Setting {
   /** The index of the first function that is added. */
   readonly firstFunction: number;
   readonly checkpoint: number;
+  readonly wait: number | undefined;
   readonly fuel: number;
 }
 
@@ -19,9 +20,9 @@ export class AddedFunctions {
   readonly #first: number;
   readonly #known = new Map<string, number>();
 
-  constructor({ firstFunction, checkpoint, fuel }: Setting) {
+  constructor({ firstFunction, checkpoint, wait, fuel }: Setting) {
     this.#first = firstFunction;
-    this.indices = { checkpoint, fuel, refill: firstFunction };
+    this.indices = { checkpoint, wait, fuel, refill: firstFunction };
     this.functions.push(refillFunction(this.indices));
   }
 

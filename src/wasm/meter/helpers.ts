@@ -47,17 +47,25 @@ export interface Added {
 
 export interface Indices {
   readonly checkpoint: number;
+  /** The import to wait with, where there is one. */
+  readonly wait: number | undefined;
   readonly refill: number;
 
   readonly fuel: number;
 }
 
 /** `() -> ()`: asks the host for grants until fuel is no longer below zero. Where it gives none, nothing can catch the end. */
-export function refillFunction({ checkpoint, fuel }: Indices): Added {
+export function refillFunction({ checkpoint, wait, fuel }: Indices): Added {
   const out = new Writer();
   out.put(1, 1, i32, op.loop, noValues, op.call);
   out.u32(checkpoint);
-  out.put(op.localTee, 0, op.i32Const, 0, op.i32LtS, op.if, noValues, op.unreachable, op.end, op.globalGet);
+  out.put(op.localSet, 0);
+  if (wait !== undefined) {
+    out.put(op.localGet, 0, op.i32Eqz, op.if, noValues, op.call);
+    out.u32(wait);
+    out.put(op.localSet, 0, op.end);
+  }
+  out.put(op.localGet, 0, op.i32Const, 0, op.i32LtS, op.if, noValues, op.unreachable, op.end, op.globalGet);
   out.u32(fuel);
   out.put(op.localGet, 0, op.i32Add, op.localTee, 0, op.globalSet);
   out.u32(fuel);

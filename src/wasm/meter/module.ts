@@ -19,6 +19,11 @@ export interface MeterOptions {
   readonly names?: "keep" | "drop";
   /** Canonical NaNs, counted stack depth, no relaxed SIMD: the same results and fuel on every engine. Default `false`. */
   readonly deterministic?: boolean;
+  /**
+   * Whether the checkpoint may give 0, for the guest to call a second import, {@link waitName}. A function that may suspend
+   * the guest does so at each call; so the checkpoint can be a plain one, and only this one is wrapped. Default `false`.
+   */
+  readonly wait?: boolean;
   /** What the guest has before its first checkpoint, in units. Default 0. */
   readonly initialFuel?: number;
   readonly bounds?: Partial<ModuleBounds>;

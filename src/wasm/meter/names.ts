@@ -2,6 +2,11 @@
 export const hostNamespace = "toolruntime:host";
 /** Imported: `() -> i32`, called when fuel has run out. Gives a grant of units, or a negative number to end the guest. */
 export const checkpointName = "checkpoint";
+/**
+ * Imported where {@link MeterOptions.wait} is set: `() -> i32`, called where the checkpoint gives 0, for what the checkpoint
+ * would give otherwise.
+ */
+export const waitName = "wait";
 /** Imported where {@link MeterOptions.memory} is `"import"`. */
 export const memoryName = "memory";
 /** Exported: a mutable i32 global, the units left. */

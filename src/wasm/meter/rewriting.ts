@@ -6,7 +6,7 @@ import type { Frame } from "./frame-code.ts";
 import { greatestHeight } from "./height.ts";
 import { i32, noValues } from "./helpers.ts";
 import type { MeterOptions } from "./module.ts";
-import { checkpointName, depthName, fuelName, hostNamespace, memoryName, startName } from "./names.ts";
+import { checkpointName, depthName, fuelName, hostNamespace, memoryName, startName, waitName } from "./names.ts";
 import { moveNames } from "./name-section.ts";
 import { sectionOrder, type Original } from "./original.ts";
 import { place, type Placement } from "./place.ts";
@@ -23,13 +23,15 @@ const hostEntryCost = 64;
 /**
  * One module's way from the original to the metered one.
  *
- * Functions: imports, the checkpoint, the module's own, the added ones; so each of its own moves up by one. Globals and types
+ * Functions: imports, the host's, the module's own, the added ones; so each of its own moves up by one or two. Globals and types
  * are added behind its own, and keep their indices.
  */
 export class Rewriting {
   readonly #original: Original;
   readonly #options: MeterOptions;
   readonly #imported: number;
+  /** The names of the functions of the host's that are added to the imports. */
+  readonly #host: readonly string[];
   readonly #fuel: number;
   readonly #added: AddedFunctions;
   readonly #moves: Moves;
@@ -41,17 +43,19 @@ export class Rewriting {
     this.#original = original;
     this.#options = options;
     this.#imported = original.imported.functionTypes.length;
+    this.#host = options.wait === true ? [checkpointName, waitName] : [checkpointName];
     this.#fuel = original.imported.globals + original.read(sectionIds.global).u32();
     this.#added = new AddedFunctions({
-      firstFunction: this.#imported + 1 + original.functionTypes.length,
+      firstFunction: this.#imported + this.#host.length + original.functionTypes.length,
       checkpoint: this.#imported,
+      wait: options.wait === true ? this.#imported + 1 : undefined,
       fuel: this.#fuel,
     });
     this.#contents = new Map(original.contents);
     this.#moves = {
-      called: (index) => (index < this.#imported ? index : index + 1),
+      called: (index) => (index < this.#imported ? index : index + this.#host.length),
       // A call through a value cannot be seen to be one of the host's, so it is charged behind it.
-      asValue: (index) => (index < this.#imported ? this.#added.entry(index, hostEntryCost, original.signatureOf(index)) : index + 1),
+      asValue: (index) => (index < this.#imported ? this.#added.entry(index, hostEntryCost, original.signatureOf(index)) : this.#moves.called(index)),
     };
   }
 
@@ -228,7 +232,7 @@ export class Rewriting {
     this.#contents.set(sectionIds.code, out.bytes());
   }
 
-  /** The types of added blocks, of added functions, and of the checkpoint. */
+  /** The types of added blocks, of added functions, and of the host's. */
   #writeTypes(): void {
     const types = this.#original.read(sectionIds.type);
     const added = [
@@ -261,10 +265,12 @@ export class Rewriting {
     const own = this.#original.read(sectionIds.import);
     const memory = this.#options.memory === "import" ? this.#original.memory : undefined;
     const out = new Writer();
-    out.u32(own.u32() + (memory === undefined ? 1 : 2));
+    out.u32(own.u32() + this.#host.length + (memory === undefined ? 0 : 1));
     out.append(own.rest());
-    out.put(...encodeName(hostNamespace), ...encodeName(checkpointName), 0);
-    out.u32(this.#firstAddedType + this.#added.functions.length);
+    for (const name of this.#host) {
+      out.put(...encodeName(hostNamespace), ...encodeName(name), 0);
+      out.u32(this.#firstAddedType + this.#added.functions.length);
+    }
     if (memory !== undefined) out.put(...encodeName(hostNamespace), ...encodeName(memoryName), 2, ...encodeBounds(memory));
     this.#contents.set(sectionIds.import, out.bytes());
   }
