@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { benchAbuse } from "./abuse.ts";
 import { benchExecute } from "./execute.ts";
 import { benchHttp } from "./http.ts";
 import { toText, type BenchTable, type Effort } from "./measure.ts";
@@ -15,7 +16,7 @@ function ofTables(bench: (effort: Effort) => Promise<BenchTable[]>): Bench {
   return async (effort) => (await bench(effort)).map((table) => ({ data: table, text: toText(table) }));
 }
 
-const benches: Readonly<Record<string, Bench>> = { execute: ofTables(benchExecute), http: ofTables(benchHttp), meter: benchMeter };
+const benches: Readonly<Record<string, Bench>> = { execute: ofTables(benchExecute), http: ofTables(benchHttp), meter: benchMeter, abuse: benchAbuse };
 
 const help = `Usage: npm run bench -- [${Object.keys(benches).join(" | ")}] [options]
 

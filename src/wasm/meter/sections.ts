@@ -76,8 +76,10 @@ export function readTag(reader: Reader): number {
 }
 
 function readTableType(reader: Reader): { readonly type: readonly number[]; readonly bounds: Bounds } {
-  const type = [...readValueType(reader).bytes];
-  return { type, bounds: readBounds(reader, "table") };
+  const { text, bytes } = readValueType(reader);
+  // An exception may weigh a kilobyte on the engine's heap, and a table holds a hundred thousand.
+  if (text.includes("exn")) throw new BinaryError("has a table of exceptions, which live where no limit of a run holds");
+  return { type: [...bytes], bounds: readBounds(reader, "table") };
 }
 
 /** Reads the tables, and writes each with a maximum. */

@@ -1,0 +1,162 @@
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+
+export const engines = ["node", "bun", "deno", "workerd"] as const;
+export type Engine = (typeof engines)[number];
+export type ScriptEngine = Exclude<Engine, "workerd">;
+
+export interface Binary {
+  readonly path: string;
+  readonly version: string;
+}
+
+const require = createRequire(import.meta.url);
+const run = promisify(execFile);
+
+/** An installed file of a package, as seen from here, whatever the package exports. */
+function findFile(path: string): string | undefined {
+  return require.resolve
+    .paths(path)
+    ?.map((folder) => join(folder, path))
+    .find((file) => existsSync(file));
+}
+
+/**
+ * Apart from Node, which runs this: the engine's package brings it in one of its optional dependencies, npm installs the
+ * one for this machine. Says in `missing` why there is none.
+ */
+export function findBinary(engine: Engine): Binary | { readonly missing: string } {
+  if (engine === "node") return { path: process.execPath, version: process.versions.node };
+  const inPackage = { bun: "bin/bun", deno: "deno", workerd: "bin/workerd" }[engine];
+  const manifest = findFile(`${engine}/package.json`);
+  if (manifest === undefined) return { missing: "it is not installed; npm install brings it" };
+  const { version, optionalDependencies }: { version: string; optionalDependencies: Record<string, string> } = require(manifest);
+  const path = Object.keys(optionalDependencies)
+    .map((name) => findFile(`${name}/${inPackage}`))
+    .find((file) => file !== undefined);
+  return path === undefined ? { missing: "it has no binary for this machine" } : { path, version };
+}
+
+/** @throws Error where there is none. */
+export function requireBinary(engine: Engine): Binary {
+  const found = findBinary(engine);
+  if ("missing" in found) throw new Error(`Cannot run on "${engine}": ${found.missing}`);
+  return found;
+}
+
+/** Makes one file of plain JavaScript of a program and all that it imports, seen from `folder`. */
+export async function bundle(contents: string, folder: string): Promise<string> {
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: folder, loader: "ts" },
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    platform: "neutral",
+    mainFields: ["module", "main"],
+    conditions: ["workerd", "worker", "browser", "import"],
+    external: ["node:*"],
+    logLevel: "error",
+    write: false,
+  });
+  return outputFiles[0]?.text ?? "";
+}
+
+/** Of this run alone, and gone after it. */
+async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), "toolruntime-engines-"));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const scriptArgs: Readonly<Record<ScriptEngine, readonly string[]>> = {
+  node: [],
+  bun: ["run"],
+  deno: ["run", "--quiet", "--no-config", "--no-lock", "--cached-only"],
+};
+
+const maxOutputBytes = 256 * 2 ** 20;
+
+/** Runs a bundle in a process of its own and gives what it printed. */
+export function runScript(engine: ScriptEngine, code: string): Promise<string> {
+  const { path } = requireBinary(engine);
+  return inFolder(async (folder) => {
+    const file = join(folder, "main.mjs");
+    await writeFile(file, code);
+    const env = { DENO_NO_UPDATE_CHECK: "1", DO_NOT_TRACK: "1", DENO_DIR: folder };
+    const { stdout } = await run(path, [...scriptArgs[engine], file], { env, maxBuffer: maxOutputBytes });
+    return stdout;
+  });
+}
+
+export interface WorkerOptions {
+  /** Text bindings: what the worker gets as its environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface Worker {
+  readonly url: string;
+  readonly pid: number;
+  /** What the process wrote until now. */
+  logged(): string;
+}
+
+// workerd compiles modules while a worker starts, not later; the date allows that without a flag.
+function workerdConfig(env: Readonly<Record<string, string>>): string {
+  const bindings = Object.entries(env).map(([name, value]) => `(name = ${JSON.stringify(name)}, text = ${JSON.stringify(value)})`);
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "main", worker = (
+    modules = [(name = "worker", esModule = embed "worker.mjs")],
+    compatibilityDate = "2026-04-01",
+    bindings = [${bindings.join(", ")}],
+  ))],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+);
+`;
+}
+
+async function listeningPort(control: Readable): Promise<number> {
+  for await (const line of createInterface({ input: control })) {
+    const { event, port }: { event: string; port: number } = JSON.parse(line);
+    if (event === "listen") return port;
+  }
+  throw new Error('Cannot run on "workerd": it ended before it listened');
+}
+
+/** Serves a bundle whose default export is a worker, in a workerd of its own, while `work` lasts. */
+export function serveWorker<T>(code: string, work: (worker: Worker) => Promise<T>, { env = {} }: WorkerOptions = {}): Promise<T> {
+  const { path } = requireBinary("workerd");
+  return inFolder(async (folder) => {
+    await writeFile(join(folder, "worker.mjs"), code);
+    await writeFile(join(folder, "config.capnp"), workerdConfig(env));
+    const child = spawn(path, ["serve", join(folder, "config.capnp"), "--control-fd=3"], {
+      stdio: ["ignore", "pipe", "pipe", "pipe"],
+      env: {},
+    });
+    const exited = once(child, "exit");
+    let logged = "";
+    for (const stream of [child.stdio[1], child.stdio[2]]) stream?.on("data", (chunk) => (logged += String(chunk)));
+    try {
+      const port = await listeningPort(child.stdio[3] as Readable).catch((error: unknown) => {
+        throw new Error(`${String(error)}: ${logged.trim().slice(0, 2000)}`);
+      });
+      return await work({ url: `http://127.0.0.1:${port}`, pid: child.pid ?? 0, logged: () => logged });
+    } finally {
+      // While it computes it does not look at SIGTERM.
+      child.kill("SIGKILL");
+      await exited;
+    }
+  });
+}
