@@ -107,25 +107,14 @@ function readValueTypes(reader: Reader): ValueType[] {
   return Array.from({ length: reader.u32() }, () => readValueType(reader));
 }
 
-/** Refuses exceptions that carry much: they live on the engine's heap, and a guest can hold one in each local. */
+/**
+ * Refuses exceptions that carry much: they live on the engine's heap, and a guest can hold one in each local. One that carries
+ * others would make lists of them, without end.
+ */
 export function checkTag(signature: Signature | undefined): void {
-  const parameters = signature?.parameters.length ?? 0;
-  if (parameters > maxTagParameters) throw new BinaryError(`has an exception of ${parameters} values, the most is ${maxTagParameters}`);
-}
-
-// For the ingest that does not meter; goes when that uses `meterModule`.
-export function readTypes(reader: Reader): FunctionType[] {
-  return readSignatures(reader).map(({ text }) => text);
-}
-
-export function checkTags(reader: Reader, types: readonly FunctionType[]): void {
-  for (let left = reader.u32(); left > 0; left--) {
-    reader.byte();
-    const parameters = (types[reader.u32()] ?? "").split(" ").length - 1;
-    if (parameters > maxTagParameters) throw new BinaryError(`has an exception of ${parameters} values, the most is ${maxTagParameters}`);
+  const parameters = signature?.parameters ?? [];
+  if (parameters.length > maxTagParameters) {
+    throw new BinaryError(`has an exception of ${parameters.length} values, the most is ${maxTagParameters}`);
   }
-}
-
-export function readFunctions(reader: Reader, types: readonly FunctionType[]): FunctionType[] {
-  return Array.from({ length: reader.u32() }, () => types[reader.u32()] ?? "");
+  if (parameters.some(({ text }) => text.includes("exn"))) throw new BinaryError("has an exception that carries exceptions");
 }

@@ -51,14 +51,8 @@ export class AddedFunctions {
     return [3, i32, i32, i32, 0];
   }
 
-  /** For calls from outside of a function that leaves its own charge to its callers. */
-  entry(target: number, cost: number, { parameters, results }: Signature): number {
-    const type = [
-      parameters.length,
-      ...parameters.flatMap(({ bytes }) => [...bytes]),
-      results.length,
-      ...results.flatMap(({ bytes }) => [...bytes]),
-    ];
+  /** For calls from outside of a function that leaves its own charge to its callers. `type`: the index of its own. */
+  entry(target: number, cost: number, { parameters }: Signature, type: number): number {
     return this.#index(`entry ${target}`, () => entryFunction(this.indices, target, cost, parameters.length, type));
   }
 }

@@ -26,6 +26,7 @@ export interface Emission {
   readonly placement: Placement;
   readonly indices: Indices;
   readonly moves: Moves;
+  readonly importedFunctions: number;
   readonly growHelper: () => number;
   readonly bulkHelper: (code: number, immediates: Uint8Array) => number;
   /** The global that counts the depth of the stack, in deterministic mode. */
@@ -58,7 +59,9 @@ export class Emitter {
   /** The first of two locals that a range is counted with. */
   #rangeLocal = 0;
   #position = 0;
+  /** The next loop, and the next break. */
   #loop = 0;
+  #break = 0;
 
   constructor(from: Emission, out: Writer) {
     this.#from = from;
@@ -70,10 +73,11 @@ export class Emitter {
   /** Writes locals and instructions. */
   write(body: Body): void {
     const { scan, placement } = this.#from;
-    const { notesFrom, notesTo, loopsFrom } = body.scan;
+    const { notesFrom, notesTo, loopsFrom, breaksFrom } = body.scan;
     const point = placement.point[body.index];
     this.#labels = [];
     this.#loop = loopsFrom;
+    this.#break = breaksFrom;
     this.#writeLocals(body);
     this.#position = body.codeAt;
     this.#frame.enter();
@@ -155,9 +159,12 @@ export class Emitter {
       case shape.call:
         this.#rewriteOperand(at, next, this.#from.moves.called(operand));
         return;
+      case shape.break:
+        this.#copyTo(at);
+        this.#fuel.charge(this.#from.placement.breakCost[this.#break++] ?? 0);
+        return;
       case shape.returnCall:
-        this.#leaveAt(at);
-        this.#rewriteOperand(at, next, this.#from.moves.called(operand));
+        this.#writeReturnCall(at, next, operand);
         return;
       case shape.return:
       case shape.returnCallIndirect:
@@ -192,6 +199,20 @@ export class Emitter {
 
   #isQuiet(loop: number): boolean {
     return loop >= 0 && this.#from.scan.loopCalls[loop] !== true;
+  }
+
+  /** A host function called last is called first, so that somebody looks at the fuel behind it. */
+  #writeReturnCall(at: number, next: number, operand: number): void {
+    const { moves, importedFunctions } = this.#from;
+    if (operand >= importedFunctions) {
+      this.#leaveAt(at);
+      this.#rewriteOperand(at, next, moves.called(operand));
+      return;
+    }
+    this.#replaceByCall(at, next, moves.called(operand));
+    this.#fuel.charge(1);
+    this.#frame.leave();
+    this.#out.put(op.return);
   }
 
   /** Writes an instruction of one byte and one number, with another number. */

@@ -39,8 +39,8 @@ export const op = {
 
 /** A function that the rewriter adds. */
 export interface Added {
-  /** The function's type as the format writes it, from its parameters on: `() -> ()` is two zeros. */
-  readonly type: readonly number[];
+  /** The index of a type of the original's, or a type as the format writes it, from its parameters on: `() -> ()` is two zeros. */
+  readonly type: number | readonly number[];
   /** Locals and instructions, to the last `end`. */
   readonly body: Uint8Array;
 }
@@ -54,10 +54,19 @@ export interface Indices {
   readonly fuel: number;
 }
 
+/** Further below zero than any charge takes fuel. */
+const lowestFuel = -(2 ** 30);
+
 /** `() -> ()`: asks the host for grants until fuel is no longer below zero. Where it gives none, nothing can catch the end. */
 export function refillFunction({ checkpoint, wait, fuel }: Indices): Added {
   const out = new Writer();
-  out.put(1, 1, i32, op.loop, noValues, op.call);
+  out.put(1, 1, i32);
+  // An error of the host's checkpoint may be caught, and the guest go on: not until the number comes round.
+  out.put(op.globalGet);
+  out.u32(fuel);
+  constant(out, lowestFuel);
+  out.put(op.i32LtS, op.if, noValues, op.unreachable, op.end);
+  out.put(op.loop, noValues, op.call);
   out.u32(checkpoint);
   out.put(op.localSet, 0);
   if (wait !== undefined) {
@@ -80,6 +89,11 @@ function writeCharge(out: Writer, { fuel, refill }: Indices, units: () => void):
   units();
   out.put(op.i32Sub, op.globalSet);
   out.u32(fuel);
+  writeCheck(out, { fuel, refill });
+}
+
+/** Writes `if (fuel < 0) refill()`. */
+function writeCheck(out: Writer, { fuel, refill }: Pick<Indices, "fuel" | "refill">): void {
   out.put(op.globalGet);
   out.u32(fuel);
   out.put(op.i32Const, 0, op.i32LtS, op.if, noValues, op.call);
@@ -223,7 +237,7 @@ function writeUpwards(out: Writer, chargePiece: () => void, operate: () => void)
 }
 
 /** Charges an entry for which callers pay, and passes the call on: for callers that are not in the module. */
-export function entryFunction(indices: Indices, target: number, cost: number, parameters: number, type: readonly number[]): Added {
+export function entryFunction(indices: Indices, target: number, cost: number, parameters: number, type: number): Added {
   const out = new Writer();
   out.put(0);
   if (cost > 0) writeCharge(out, indices, () => constant(out, cost));
@@ -233,6 +247,8 @@ export function entryFunction(indices: Indices, target: number, cost: number, pa
   }
   out.put(op.call);
   out.u32(target);
+  // Behind a host function somebody must look at the fuel, which it may have taken.
+  writeCheck(out, indices);
   out.put(op.end);
   return { type, body: out.bytes() };
 }

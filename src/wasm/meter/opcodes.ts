@@ -52,6 +52,8 @@ export const shape = {
   refusedGc: 39,
   refusedThreads: 40,
   refusedRelaxed: 41,
+  /** No instruction: a place where the scan found that a charge must stand. */
+  break: 42,
 } as const;
 
 export type Shape = (typeof shape)[keyof typeof shape];

@@ -83,11 +83,16 @@ export class Original {
     return this.#contents;
   }
 
-  /** By a function's index, imported or defined. */
-  signatureOf(index: number): Signature {
+  /** By a function's index, imported or defined: the index of its type. */
+  typeOf(index: number): number {
     const { functionTypes } = this.imported;
     const type = index < functionTypes.length ? functionTypes[index] : this.functionTypes[index - functionTypes.length];
-    const signature = this.signatures[type ?? -1];
+    if (type === undefined) throw new BinaryError(`has no function ${index}`);
+    return type;
+  }
+
+  signatureOf(index: number): Signature {
+    const signature = this.signatures[this.typeOf(index)];
     if (signature === undefined) throw new BinaryError(`has a function ${index} without a type`);
     return signature;
   }

@@ -1,7 +1,7 @@
 import { shape } from "./opcodes.ts";
-import { maxCost, noteStride, type FunctionScan, type Scan } from "./scan.ts";
+import { maxCost, maxPaidByCaller, noteStride, type FunctionScan, type Scan } from "./scan.ts";
 
-/** Where charges go in the whole module. Indexed by defined function, or by loop. */
+/** Where charges go in the whole module. Indexed by defined function, by loop, or by break. */
 export interface Placement {
   /** The note before which a function charges itself: -1 its very beginning; undefined where it never does. */
   readonly point: readonly (number | undefined)[];
@@ -12,10 +12,9 @@ export interface Placement {
   readonly loopCost: readonly number[];
   /** Where a charge cannot, or should not, stand before each branch back. */
   readonly isChargedAtHeader: readonly boolean[];
+  readonly breakCost: readonly number[];
 }
 
-/** The most that callers pay for what a function may do before it charges itself. */
-const maxPaidByCaller = 250;
 /** A charge before each of more branches would make the code large. */
 const maxChargedBranches = 4;
 
@@ -25,6 +24,9 @@ const maxChargedBranches = 4;
  * Each cycle of a run has a check. A loop has one on its way back. A function that calls has one that lies before all its calls
  * (its point), unless it and all that it calls make a finished sum without loops of calls, for which the callers
  * pay. So what a caller pays for is bounded, and what is not bounded is charged where it happens.
+ *
+ * Each charge is for the code behind it up to the next break, or to the end of what it stands for; breaks are where the scan
+ * found that this would become too much.
  */
 export function place(
   scan: Scan,
@@ -32,42 +34,38 @@ export function place(
   imported: number,
   isAddressed: (defined: number) => boolean,
 ): Placement {
-  const sums = new Sums(scan, functions, imported, isAddressed);
-  const loopCost = scan.loopCost.map((own) => own + 1);
-  const called = scan.loopCost.map(() => 0);
-  for (const [call, target] of scan.callTarget.entries()) {
-    const loop = scan.callLoop[call] ?? -1;
-    if (loop >= 0) called[loop] = Math.min((called[loop] ?? 0) + (sums.paidByCaller[target - imported] ?? 0), maxCost);
-  }
-  // Inner loops come after those around them, and hand on what is complete.
-  for (let loop = loopCost.length - 1; loop >= 0; loop--) {
-    const around = scan.loopAround[loop] ?? -1;
-    const paid = called[loop] ?? 0;
-    loopCost[loop] = Math.min((loopCost[loop] ?? 0) + paid, maxCost);
-    if (around >= 0) called[around] = Math.min((called[around] ?? 0) + paid, maxCost);
-  }
+  const { paidByCaller, points } = new Payers(scan, functions, imported, isAddressed);
+  const costs = new Costs(scan, imported, paidByCaller);
+  for (const [index, one] of functions.entries()) costs.add(one, points[index]);
   return {
-    point: sums.point,
-    pointCost: sums.pointCost,
-    paidByCaller: sums.paidByCaller,
-    loopCost,
+    point: points.map((point) => point?.note),
+    pointCost: costs.ofPoint,
+    paidByCaller,
+    loopCost: costs.ofLoop,
     isChargedAtHeader: scan.loopBranches.map((branches) => branches > maxChargedBranches),
+    breakCost: costs.ofBreak,
   };
+}
+
+/** Where a function charges itself, and, by note, where what is charged there ends: the end of the block that it lies in. */
+interface Point {
+  readonly note: number;
+  readonly end: number;
 }
 
 const unseen = 0;
 const open = 1;
 const done = 2;
 
-class Sums {
-  readonly point: (number | undefined)[];
-  readonly pointCost: number[];
+/** Who pays for each function's entry. */
+class Payers {
   readonly paidByCaller: number[];
+  readonly points: (Point | undefined)[];
   readonly #scan: Scan;
   readonly #functions: readonly FunctionScan[];
   readonly #imported: number;
   readonly #state: Uint8Array;
-  /** Functions that must charge themselves: what is called through values, and what calls itself. */
+  /** Functions that must charge themselves: what is called through values, what calls itself, what has breaks. */
   readonly #mustCharge: boolean[];
   readonly #splits: (Split | undefined)[];
 
@@ -75,11 +73,10 @@ class Sums {
     this.#scan = scan;
     this.#functions = functions;
     this.#imported = imported;
-    this.#mustCharge = functions.map((_, index) => isAddressed(index));
-    this.#splits = functions.map((one, index) => (this.#mustCharge[index] === true ? undefined : findSplit(scan, one)));
+    this.#splits = functions.map((one, index) => (isAddressed(index) ? undefined : findSplit(scan, one)));
+    this.#mustCharge = functions.map(({ breaksFrom, breaksTo }, index) => isAddressed(index) || breaksTo > breaksFrom);
     this.paidByCaller = this.#splits.map((split) => split?.before ?? 0);
-    this.point = functions.map(() => undefined);
-    this.pointCost = functions.map(() => 0);
+    this.points = functions.map(() => undefined);
     this.#state = new Uint8Array(functions.length);
     for (let root = 0; root < functions.length; root++) if (this.#state[root] === unseen) this.#sumFrom(root);
   }
@@ -108,21 +105,15 @@ class Sums {
   /** A function that is still open here charges itself, and its callers pay for what comes before its point. */
   #finish(index: number): void {
     this.#state[index] = done;
-    const cost = (this.#functions[index]?.cost ?? 0) + 1;
-    let called = 0;
-    for (let call = 0; ; call++) {
+    let whole = (this.#functions[index]?.cost ?? 0) + 1;
+    for (let call = 0; whole <= maxPaidByCaller; call++) {
       const target = this.#target(index, call);
       if (target === undefined) break;
-      called += this.paidByCaller[target] ?? 0;
+      whole += this.paidByCaller[target] ?? 0;
     }
-    const whole = Math.min(cost + called, maxCost);
-    if (this.#mustCharge[index] !== true && whole <= maxPaidByCaller) {
-      this.paidByCaller[index] = whole;
-      return;
-    }
-    const split = this.#splits[index];
-    this.point[index] = split?.note ?? -1;
-    this.pointCost[index] = whole - (split?.before ?? 0);
+    const isPaid = this.#mustCharge[index] !== true && whole <= maxPaidByCaller;
+    if (isPaid) this.paidByCaller[index] = whole;
+    else this.points[index] = this.#splits[index]?.point ?? { note: -1, end: -1 };
   }
 
   /** What a function's nth call calls: a defined function, or a negative number for an imported one. */
@@ -132,15 +123,77 @@ class Sums {
   }
 }
 
+/** Sums up what each charge is for, function by function. */
+class Costs {
+  readonly ofPoint: number[] = [];
+  readonly ofLoop: number[] = [];
+  readonly ofBreak: number[] = [];
+  readonly #scan: Scan;
+  readonly #imported: number;
+  readonly #paid: readonly number[];
+
+  constructor(scan: Scan, imported: number, paid: readonly number[]) {
+    this.#scan = scan;
+    this.#imported = imported;
+    this.#paid = paid;
+  }
+
+  add({ notesFrom, notesTo, cost }: FunctionScan, point: Point | undefined): void {
+    const { values } = this.#scan.notes;
+    /** By open block: its loop, or -1. */
+    const opened: number[] = [];
+    /** Loops whose first segment is not at its end. */
+    let begun: number[] = [];
+    let paid = 0;
+    let pointFrom = point?.note === -1 ? 0 : undefined;
+    let pointCost = 0;
+    let breakFrom: number | undefined;
+    for (let note = notesFrom; note < notesTo; note += noteStride) {
+      const kind = values[note] ?? 0;
+      const here = (values[note + 4] ?? 0) + paid;
+      if (note === point?.note) pointFrom = here;
+      if (kind === shape.break || note === point?.end) {
+        if (pointFrom !== undefined) pointCost = here - pointFrom;
+        pointFrom = undefined;
+      }
+      if (kind === shape.break) {
+        for (const loop of begun) this.#closeLoop(loop, here);
+        begun = [];
+        if (breakFrom !== undefined) this.ofBreak.push(here - breakFrom);
+        breakFrom = here;
+      } else if (kind === shape.loop) {
+        // Until it is closed, what was before it.
+        const loop = this.ofLoop.push(-here) - 1;
+        begun.push(loop);
+        opened.push(loop);
+      } else if (isBlock(kind)) {
+        opened.push(-1);
+      } else if (kind === shape.end || kind === shape.delegate) {
+        const loop = opened.pop() ?? -1;
+        if (loop >= 0 && begun.at(-1) === loop) this.#closeLoop(begun.pop() ?? 0, here);
+      } else if (kind === shape.call || kind === shape.returnCall) {
+        paid = Math.min(paid + (this.#paid[(values[note + 3] ?? 0) - this.#imported] ?? 0), maxCost);
+      }
+    }
+    if (pointFrom !== undefined) pointCost = cost + paid - pointFrom;
+    if (breakFrom !== undefined) this.ofBreak.push(cost + paid - breakFrom);
+    this.ofPoint.push(pointCost + 1);
+  }
+
+  #closeLoop(loop: number, here: number): void {
+    this.ofLoop[loop] = (this.ofLoop[loop] ?? 0) + here + 1;
+  }
+}
+
 /** A place in a function before all its calls and loops, and the cost of what can run without passing it. */
 interface Split {
-  readonly note: number;
+  readonly point: Point;
   readonly before: number;
 }
 
 /**
- * Finds the innermost block, or arm of one, that has all calls and loops of a function in it, and the last place in it before
- * the first of them. A function often ends before that: the last calls of a recursion, a check of its arguments.
+ * Finds the innermost block, or arm of one, that has all calls, loops and breaks of a function in it, and the last place in it
+ * before the first of them. A function often ends before that: the last calls of a recursion, a check of its arguments.
  */
 function findSplit(scan: Scan, { notesFrom, notesTo, cost }: FunctionScan): Split | undefined {
   const { values } = scan.notes;
@@ -173,10 +226,11 @@ function findSplit(scan: Scan, { notesFrom, notesTo, cost }: FunctionScan): Spli
   }
   const note = path?.[common];
   if (note === undefined) return undefined;
+  const end = common === 0 ? -1 : (closed[common] ?? -1);
   const from = values[note + 4] ?? 0;
-  const to = common === 0 ? cost : (values[(closed[common] ?? 0) + 4] ?? 0);
+  const to = end === -1 ? cost : (values[end + 4] ?? 0);
   const before = cost - (to - from);
-  return before > maxPaidByCaller ? undefined : { note, before };
+  return before > maxPaidByCaller ? undefined : { point: { note, end }, before };
 }
 
 function closesArm(kind: number): boolean {
@@ -184,7 +238,7 @@ function closesArm(kind: number): boolean {
 }
 
 function isHeavy(kind: number): boolean {
-  return kind === shape.loop || (kind >= shape.call && kind <= shape.returnCallRef);
+  return kind === shape.break || kind === shape.loop || (kind >= shape.call && kind <= shape.returnCallRef);
 }
 
 function isBlock(kind: number): boolean {

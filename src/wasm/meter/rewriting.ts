@@ -55,7 +55,7 @@ export class Rewriting {
     this.#moves = {
       called: (index) => (index < this.#imported ? index : index + this.#host.length),
       // A call through a value cannot be seen to be one of the host's, so it is charged behind it.
-      asValue: (index) => (index < this.#imported ? this.#added.entry(index, hostEntryCost, original.signatureOf(index)) : this.#moves.called(index)),
+      asValue: (index) => (index < this.#imported ? this.#entry(index, hostEntryCost) : this.#moves.called(index)),
     };
   }
 
@@ -170,6 +170,7 @@ export class Rewriting {
         placement,
         indices: this.#added.indices,
         moves: this.#moves,
+        importedFunctions: this.#imported,
         growHelper: () => this.#added.grow(),
         bulkHelper: (op, immediates) => this.#added.bulk(op, immediates),
         depth: this.#fuel + 1,
@@ -196,10 +197,7 @@ export class Rewriting {
       out.byte(kind);
       const paid = kind === 0 ? (paidByCaller[index - this.#imported] ?? 0) : 0;
       if (kind !== 0) out.u32(index);
-      else
-        out.u32(
-          paid > 0 ? this.#added.entry(this.#moves.called(index), paid, this.#original.signatureOf(index)) : this.#moves.called(index),
-        );
+      else out.u32(paid > 0 ? this.#entry(index, paid) : this.#moves.called(index));
     }
     out.put(...encodeName(fuelName), 3);
     out.u32(this.#fuel);
@@ -212,6 +210,10 @@ export class Rewriting {
       out.u32(this.#moves.called(startIndex));
     }
     this.#contents.set(sectionIds.export, out.bytes());
+  }
+
+  #entry(index: number, cost: number): number {
+    return this.#added.entry(this.#moves.called(index), cost, this.#original.signatureOf(index), this.#original.typeOf(index));
   }
 
   #writeStart(): void {
@@ -235,16 +237,17 @@ export class Rewriting {
   /** The types of added blocks, of added functions, and of the host's. */
   #writeTypes(): void {
     const types = this.#original.read(sectionIds.type);
-    const added = [
-      ...[...this.#blockTypes.values()].map(({ type }) => type),
-      ...this.#added.functions.map(({ type }) => type),
-      [0, 1, i32],
-    ];
+    const added = [...[...this.#blockTypes.values()].map(({ type }) => type), ...this.#addedTypes, [0, 1, i32]];
     const out = new Writer();
     out.u32(types.u32() + added.length);
     out.append(types.rest());
     for (const type of added) out.put(0x60, ...type);
     this.#contents.set(sectionIds.type, out.bytes());
+  }
+
+  /** Those that the added functions do not share with the original's. */
+  get #addedTypes(): (readonly number[])[] {
+    return this.#added.functions.flatMap(({ type }) => (typeof type === "number" ? [] : [type]));
   }
 
   get #firstAddedType(): number {
@@ -257,7 +260,8 @@ export class Rewriting {
     const out = new Writer();
     out.u32(own.u32() + functions.length);
     out.append(own.rest());
-    for (const index of functions.keys()) out.u32(this.#firstAddedType + index);
+    let next = this.#firstAddedType;
+    for (const { type } of functions) out.u32(typeof type === "number" ? type : next++);
     this.#contents.set(sectionIds.function, out.bytes());
   }
 
@@ -269,7 +273,7 @@ export class Rewriting {
     out.append(own.rest());
     for (const name of this.#host) {
       out.put(...encodeName(hostNamespace), ...encodeName(name), 0);
-      out.u32(this.#firstAddedType + this.#added.functions.length);
+      out.u32(this.#firstAddedType + this.#addedTypes.length);
     }
     if (memory !== undefined) out.put(...encodeName(hostNamespace), ...encodeName(memoryName), 2, ...encodeBounds(memory));
     this.#contents.set(sectionIds.import, out.bytes());

@@ -18,6 +18,8 @@ export interface FunctionScan {
   readonly loopsTo: number;
   readonly callsFrom: number;
   readonly callsTo: number;
+  readonly breaksFrom: number;
+  readonly breaksTo: number;
   /** Of all its instructions. */
   readonly cost: number;
   readonly hasTry: boolean;
@@ -64,16 +66,14 @@ class Numbers {
  */
 export class Scan {
   readonly notes: Numbers;
-  /** By loop: its static cost, inner loops included; the loop around it, or -1; its opcode's place; whether anything in it calls. */
-  readonly loopCost: number[] = [];
-  readonly loopAround: number[] = [];
-  readonly loopAt: number[] = [];
+  /** By loop, in the order of their headers: whether anything in it calls. */
   readonly loopCalls: boolean[] = [];
   /** By loop: the branches back to its header; beyond any number where one cannot be preceded by a charge. */
   readonly loopBranches: number[] = [];
-  /** By call: the innermost loop around it, or -1, and the function called. */
-  readonly callLoop: number[] = [];
+  /** By call, in their order: the function called. */
   readonly callTarget: number[] = [];
+  /** How many places the scan has noted where a charge must stand. */
+  breaks = 0;
   /** Functions that `ref.func` names. */
   readonly referenced = new Set<number>();
   readonly #bytes: Uint8Array;
@@ -83,8 +83,13 @@ export class Scan {
   /** By open block: the innermost loop around it, and itself where it is one. */
   #around: number[] = [];
   #own: number[] = [];
+  /** By open block, the function itself the first: whether a break is in it. */
+  #broken: boolean[] = [];
   #loop = -1;
   #cost = 0;
+  /** The cost at the last break, and what calls since then may add to it. */
+  #brokenAt = 0;
+  #called = 0;
   #hasTry = false;
   #hasVectors = false;
   #joins = 0;
@@ -100,11 +105,13 @@ export class Scan {
 
   /** Reads the instructions of one function, from after its locals to its end. */
   scan(start: number, end: number, locals: number): FunctionScan {
-    const [notesFrom, loopsFrom, callsFrom] = [this.notes.length, this.loopCost.length, this.callTarget.length];
+    const [notesFrom, loopsFrom, callsFrom] = [this.notes.length, this.loopCalls.length, this.callTarget.length];
+    const breaksFrom = this.breaks;
     this.#around = [];
     this.#own = [];
+    this.#broken = [false];
     this.#loop = -1;
-    this.#cost = 0;
+    this.#cost = this.#brokenAt = this.#called = 0;
     this.#hasTry = this.#hasVectors = false;
     this.#read(start, end);
     const blocks = (this.notes.length - notesFrom) / noteStride;
@@ -116,9 +123,11 @@ export class Scan {
       notesFrom,
       notesTo: this.notes.length,
       loopsFrom,
-      loopsTo: this.loopCost.length,
+      loopsTo: this.loopCalls.length,
       callsFrom,
       callsTo: this.callTarget.length,
+      breaksFrom,
+      breaksTo: this.breaks,
       cost: Math.min(this.#cost, maxCost),
       hasTry: this.#hasTry,
       hasVectors: this.#hasVectors,
@@ -136,8 +145,14 @@ export class Scan {
       if (kind >= firstNoted) {
         this.#cost += cost;
         cost = costs[op] ?? 0;
+        if (this.#cost + this.#called - this.#brokenAt > segmentUnits) this.#break(at);
         at = kind === shape.prefix ? this.#readPrefixed(op, at) : this.#note(kind, at);
         continue;
+      }
+      if (cost > segmentUnits) {
+        this.#cost += cost;
+        cost = 0;
+        this.#break(at);
       }
       cost += costs[op] ?? 0;
       if (kind === shape.plain) at++;
@@ -147,6 +162,15 @@ export class Scan {
     }
     this.#cost += cost;
     if (this.#around.length > 0 || at !== end) throw new BinaryError(`has a function that does not end at byte ${end}`);
+  }
+
+  /** Notes that a charge must stand before the instruction at this place, for all that comes behind it until the next break. */
+  #break(at: number): void {
+    this.#push(shape.break, at, at, 0);
+    this.breaks++;
+    this.#brokenAt = this.#cost;
+    this.#called = 0;
+    this.#broken[this.#broken.length - 1] = true;
   }
 
   #push(kind: number, at: number, next: number, operand: number): void {
@@ -205,9 +229,12 @@ export class Scan {
         if (this.#isDeterministic) this.#push(kind, at, at + 1, bytes[at] ?? 0);
         return at + 1;
       case shape.else:
+      case shape.catchAll:
+        this.#push(kind, at, at + 1, 0);
+        this.#breakArm(at + 1);
+        return at + 1;
       case shape.return:
       case shape.throwRef:
-      case shape.catchAll:
         this.#push(kind, at, at + 1, 0);
         return at + 1;
       case shape.branch:
@@ -218,6 +245,8 @@ export class Scan {
         this.#countBranch(numberAt(bytes, at + 1), Number.POSITIVE_INFINITY);
         return this.#noteOperand(kind, at);
       case shape.catch:
+        this.#breakArm(this.#noteOperand(kind, at));
+        return skipNumber(bytes, at + 1);
       case shape.rethrow:
       case shape.throw:
       case shape.memoryGrow:
@@ -238,26 +267,28 @@ export class Scan {
   }
 
   #noteBlock(kind: number, at: number): number {
+    // So that none has to stand in a small loop.
+    if (kind === shape.loop && this.#cost + this.#called - this.#brokenAt > segmentUnits / 2) this.#break(at);
     const next = skipNumber(this.#bytes, skipTypePrefix(this.#bytes, at + 1));
     if (this.#around.length >= this.#bounds.nesting) throw new BoundError(`has blocks nested deeper than ${this.#bounds.nesting}`);
     this.#push(kind, at, next, 0);
     this.#around.push(this.#loop);
+    this.#broken.push(false);
     if (kind === shape.try) this.#hasTry = true;
     if (kind === shape.loop) this.#openLoop(at);
     this.#own.push(kind === shape.loop ? this.#loop : -1);
     return next;
   }
 
+  /** An arm can be come to without passing a break in the one before it. */
+  #breakArm(next: number): void {
+    if (this.#broken.at(-1) === true) this.#break(next);
+  }
+
   #openLoop(at: number): void {
-    const loop = this.loopCost.length;
-    // Until it is closed, what was before it.
-    this.loopCost.push(-this.#cost);
-    this.loopAround.push(this.#loop);
-    this.loopAt.push(at);
-    this.loopCalls.push(false);
+    this.#loop = this.loopCalls.push(false) - 1;
     // A type that is an index may take parameters, and then a charge has no place before a branch.
     this.loopBranches.push((this.#bytes[at + 1] ?? 0) < 0x40 || (this.#bytes[at + 1] ?? 0) > 0x7f ? Number.POSITIVE_INFINITY : 0);
-    this.#loop = loop;
   }
 
   /** Counts a branch to a label, where that is a loop's header. */
@@ -289,11 +320,15 @@ export class Scan {
     this.#push(kind, at, next, kind === shape.delegate ? numberAt(this.#bytes, at + 1) : 0);
     const around = this.#around.pop();
     const own = this.#own.pop() ?? -1;
+    const isBroken = this.#broken.pop() === true;
     // The function's own end closes no block.
-    if (around === undefined || own < 0) return next;
-    this.loopCost[own] = Math.min((this.loopCost[own] ?? 0) + this.#cost, maxCost);
-    if (around >= 0 && this.loopCalls[own] === true) this.loopCalls[around] = true;
-    this.#loop = around;
+    if (around === undefined) return next;
+    if (own >= 0) {
+      if (around >= 0 && this.loopCalls[own] === true) this.loopCalls[around] = true;
+      this.#loop = around;
+    }
+    // What follows can be come to without passing a break inside.
+    if (isBroken) this.#break(next);
     return next;
   }
 
@@ -310,10 +345,15 @@ export class Scan {
 
   #noteCall(kind: number, at: number): number {
     const target = numberAt(this.#bytes, at + 1);
-    this.callLoop.push(this.#loop);
     this.callTarget.push(target);
     const next = this.#noteUnknownCall(kind, at, skipNumber(this.#bytes, at + 1), target);
-    if (target < this.#importedFunctions) this.#cost += hostCallCost;
+    if (target >= this.#importedFunctions) {
+      this.#called += maxPaidByCaller;
+    } else {
+      this.#cost += hostCallCost;
+      // The host may have taken the guest's fuel: it looks at once.
+      this.#break(next);
+    }
     return next;
   }
 
@@ -324,5 +364,9 @@ export class Scan {
   }
 }
 
-/** The greatest charge of one region: below what a grant can be. */
+/** The greatest sum of costs. */
 export const maxCost: number = 2 ** 29;
+/** The most that callers pay for what a function may do before it charges itself. */
+export const maxPaidByCaller = 250;
+/** What is charged at once is little more than this: so much is run, at most, between two looks at the fuel. */
+const segmentUnits = 2000;
