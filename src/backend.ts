@@ -18,6 +18,16 @@ export interface Capability {
   readonly limits: { readonly [L in Limit]?: Enforcement };
   /** `"unfiltered"`: the tool has the host's network and nothing can be refused it; the receipt says so. */
   readonly network: "none" | "unfiltered";
+  /** Whether two runs with the same {@link Determinism} give the same output. Default `false`. */
+  readonly deterministic?: boolean;
+}
+
+/** What fixes everything that differs from run to run and from machine to machine. */
+export interface Determinism {
+  /** What all random bytes come of. */
+  readonly seed: string;
+  /** What the clocks show at the start, in ms since 1970. */
+  readonly nowMs: number;
 }
 
 export interface Probe {
@@ -44,6 +54,7 @@ export interface Plan {
   readonly limits: readonly PlannedLimit[];
   readonly network: "none" | "unfiltered";
   readonly graceMs: number;
+  readonly deterministic?: Determinism;
 }
 
 /** The value of a limit that something enforces; `undefined` where the plan has none or nothing enforces it. */

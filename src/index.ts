@@ -1,6 +1,7 @@
 export type {
   Backend,
   Capability,
+  Determinism,
   Enforcement,
   Exit,
   InputFile,

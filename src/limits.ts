@@ -2,13 +2,15 @@ import { ToolRuntimeError } from "./errors.ts";
 
 /**
  * What can be limited, with the unit of its numbers. `timeout` is wall time from the tool's start, `cpuTime` time on a
- * processor, `cpu` how many cores at once, `memory` the tool's memory (scratch on tmpfs included), `output` stdout and
- * stderr together, `disk` what the tool writes to files, `processes` processes and threads alive at once.
+ * processor, `cpu` how many cores at once, `fuel` work by count (WebAssembly alone: the same task takes the same fuel on
+ * every machine), `memory` the tool's memory (scratch on tmpfs included), `output` stdout and stderr together, `disk` what
+ * the tool writes to files, `processes` processes and threads alive at once.
  */
 export const limitUnits = {
   timeout: "ms",
   cpuTime: "ms",
   cpu: "cores",
+  fuel: "units",
   memory: "bytes",
   output: "bytes",
   disk: "bytes",
@@ -16,9 +18,9 @@ export const limitUnits = {
 } as const;
 
 export type Limit = keyof typeof limitUnits;
-export const limitNames: readonly Limit[] = ["timeout", "cpuTime", "cpu", "memory", "output", "disk", "processes"];
+export const limitNames: readonly Limit[] = ["timeout", "cpuTime", "cpu", "fuel", "memory", "output", "disk", "processes"];
 
-/** A plain number in the limit's unit, or a quantity: `"256Mi"`, `"1.5G"`, `"500m"`, `"0.5"`, `"30s"`, `"1m30s"`. */
+/** A plain number in the limit's unit, or a quantity: `"256Mi"`, `"1.5G"`, `"500m"`, `"0.5"`, `"30s"`, `"1m30s"`; for fuel `"500M"`. */
 export type Quantity = number | string;
 export type Resources = { readonly [L in Limit]?: Quantity };
 /** Limits as plain numbers in the units of {@link limitUnits}. */
@@ -35,6 +37,7 @@ const accepted: Readonly<Record<(typeof limitUnits)[Limit], string>> = {
   ms: 'milliseconds as a number, or a duration as "500ms", "30s", "1m30s"',
   bytes: 'bytes as a number, or a quantity as "64Mi", "1G"',
   cores: 'cores as a number, or a quantity as "500m", "0.5"',
+  units: 'units as a whole number, or a quantity as "500M", "2G"',
   count: "a whole number",
 };
 
@@ -58,11 +61,12 @@ function parseText(unit: (typeof limitUnits)[Limit], text: string): number {
   const [, digits, suffix = ""] = match;
   if (unit === "cores") return suffix === "m" ? Number(digits) / 1000 : Number.NaN;
   const factor = Object.hasOwn(byteFactors, suffix) ? byteFactors[suffix] : undefined;
-  return unit === "bytes" && factor !== undefined ? Number(digits) * factor : Number.NaN;
+  if (factor === undefined || unit === "count" || (unit === "units" && suffix.endsWith("i"))) return Number.NaN;
+  return Number(digits) * factor;
 }
 
 /**
- * Reads a quantity as a number in the limit's unit (ms, bytes, cores or a count). The suffixes of bytes and cores are
+ * Reads a quantity as a number in the limit's unit (ms, bytes, cores, units or a count). The suffixes of bytes and cores are
  * those of Kubernetes (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/).
  *
  * @throws `ERR_ARGUMENT_INVALID` where it is no quantity of that unit, not positive or not finite.
@@ -73,7 +77,7 @@ export function parseQuantity(limit: Limit, quantity: Quantity): number {
   // A caller without types may give anything, and some of it counts as a number.
   const parsed = typeof given === "number" ? given : Number.NaN;
   const value = unit === "bytes" ? Math.floor(parsed) : parsed;
-  const whole = unit !== "count" || Number.isInteger(value);
+  const whole = (unit !== "count" && unit !== "units") || Number.isInteger(value);
   if (!Number.isFinite(value) || value <= 0 || value > Number.MAX_SAFE_INTEGER || !whole) {
     throw new ToolRuntimeError(
       "ERR_ARGUMENT_INVALID",
@@ -113,6 +117,7 @@ export function formatLimit(limit: Limit, value: number): string {
   if (unit === "ms") return value < 1000 ? `${round(value)} ms` : `${round(value / 1000)} s`;
   if (unit === "cores") return value === 1 ? "1 core" : `${round(value)} cores`;
   if (unit === "count") return String(value);
+  if (unit === "units") return value === 1 ? "1 unit" : `${value} units`;
   for (const [name, size] of [
     ["GiB", 2 ** 30],
     ["MiB", 2 ** 20],
@@ -148,8 +153,8 @@ export interface PlannedLimit {
  */
 export interface LimitReceipt {
   readonly limit: Limit;
-  /** What was asked for, in `unit`. */
-  readonly requested: number;
+  /** What was asked for, in `unit`. Absent where nobody did, and it was only counted. */
+  readonly requested?: number;
   /** What the enforcer says, in `unit`. Absent where it could not be read or nothing enforces the limit. */
   readonly applied?: number;
   readonly unit: (typeof limitUnits)[Limit];
@@ -174,6 +179,19 @@ export interface LimitReading {
   readonly peak?: number;
   readonly hit?: "yes" | "no" | "unknown";
   readonly note?: string;
+}
+
+/** The receipt of what nobody limited and was counted all the same. */
+export function countOf({ limit, source, peak }: LimitReading): LimitReceipt {
+  return {
+    limit,
+    unit: limitUnits[limit],
+    enforcedBy: "none",
+    ...(source === undefined ? {} : { source }),
+    ...(peak === undefined ? {} : { peak }),
+    hit: "no",
+    note: "Nobody limited it; it was counted",
+  };
 }
 
 /** Joins the plan with what was read back. A limit that nobody read is `unknown`. */

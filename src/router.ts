@@ -94,6 +94,7 @@ class Router implements Runtime {
 const refusals: readonly string[] = [
   "ERR_LIMIT_UNENFORCEABLE",
   "ERR_POLICY_DENIED",
+  "ERR_DETERMINISM_UNSUPPORTED",
   "ERR_NETWORK_UNSUPPORTED",
   "ERR_PROFILE_UNSUPPORTED",
   "ERR_BACKEND_UNAVAILABLE",

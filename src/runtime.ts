@@ -26,6 +26,12 @@ export interface Task {
   readonly security?: SecurityProfile;
   /** Limits that may go unenforced where the profile does not demand them; the receipt then says `"none"`. */
   readonly bestEffort?: readonly Limit[];
+  /**
+   * Fixes clocks, random and scheduling: two runs with the same values give the same output and take the same fuel, byte for
+   * byte, on every machine. `seed`: any text or whole number; a number stands for its decimal digits. `now`: what the clocks
+   * show at the start, ms since 1970 or an RFC 3339 time. `timeout`, `deadline` and `cpuTime` go by the real clock.
+   */
+  readonly deterministic?: { readonly seed: number | string; readonly now: number | string };
 }
 
 /** How one call is made. */

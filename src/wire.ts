@@ -37,6 +37,7 @@ export const resourcesSchema = z
     timeout: quantity.exactOptional().describe('Wall time from the tool\'s start: ms, or "30s"'),
     cpuTime: quantity.exactOptional().describe('Time on a processor: ms, or "500ms"'),
     cpu: quantity.exactOptional().describe('Cores at once: "0.5", "500m"'),
+    fuel: quantity.exactOptional().describe('Work by count, the same on every machine; WebAssembly alone: units, or "500M"'),
     memory: quantity.exactOptional().describe('Bytes, or "64Mi"'),
     output: quantity.exactOptional().describe("stdout and stderr together, in bytes"),
     disk: quantity.exactOptional().describe("What the tool writes to files, in bytes"),
@@ -66,6 +67,13 @@ export const executionRequestSchema = z
     resources: resourcesSchema.optional(),
     security: profile.optional().describe("A floor: the stricter of this and the service's profile holds"),
     bestEffort: z.array(limitName).optional().describe("Limits that may go unenforced where the profile does not demand them"),
+    deterministic: z
+      .strictObject({
+        seed: z.union([z.number(), z.string()]).describe("What all random bytes come of"),
+        now: z.union([z.number(), z.string()]).describe("What the clocks show at the start: ms since 1970, or an RFC 3339 time"),
+      })
+      .optional()
+      .describe("Fixes clocks, random and scheduling: the same values give the same output and take the same fuel"),
     deadline: quantity.optional().describe('For everything, queue included: ms from now, or "30s"'),
   })
   .meta({ id: "ExecutionRequest" });
@@ -75,7 +83,7 @@ export type ExecutionRequest = z.output<typeof executionRequestSchema>;
 export const limitReceiptSchema = z
   .object({
     limit: limitName,
-    requested: z.number(),
+    requested: z.number().exactOptional().describe("Absent where nobody limited it and it was only counted"),
     applied: z.number().exactOptional().describe("Read back from the enforcer; absent where it could not be read"),
     unit: z.enum(Object.values(limitUnits)),
     enforcedBy: z.string(),
@@ -216,6 +224,7 @@ export const backendSchema = z
         profiles: z.array(profile),
         isolation: z.string(),
         network: z.enum(["none", "unfiltered"]),
+        deterministic: z.boolean().exactOptional(),
         limits: z.record(z.string(), z.object({ by: z.string(), min: z.number().exactOptional(), max: z.number().exactOptional() })),
       }),
     ),

@@ -186,13 +186,11 @@ function definedOnly(resources: Resources): Record<string, number | string> {
 }
 
 function auditLimits(limits: readonly LimitReceipt[]): NonNullable<AuditEvent["limits"]> {
-  return limits.map(({ limit, requested, applied, enforcedBy, hit }) => ({
-    limit,
-    requested,
-    ...(applied === undefined ? {} : { applied }),
-    enforcedBy,
-    hit,
-  }));
+  return limits.flatMap(({ limit, requested, applied, enforcedBy, hit }) => {
+    // What was only counted limits nothing.
+    if (requested === undefined) return [];
+    return [{ limit, requested, ...(applied === undefined ? {} : { applied }), enforcedBy, hit }];
+  });
 }
 
 function outputBytes(limits: readonly LimitReceipt[]): { readonly outputBytes?: number } {

@@ -1,6 +1,6 @@
 import type { Exit, InputFile, Plan, RunIo } from "../backend.ts";
 import { ToolRuntimeError, type Partial } from "../errors.ts";
-import { formatLimit, receiptOf, type Limit, type LimitReading, type LimitReceipt } from "../limits.ts";
+import { countOf, formatLimit, receiptOf, type Limit, type LimitReading, type LimitReceipt } from "../limits.ts";
 import type { Call, ExecutionEvent } from "../runtime.ts";
 import { Capture, decodeText, type Text } from "./capture.ts";
 
@@ -8,6 +8,7 @@ const limitErrors = {
   timeout: "ERR_LIMIT_TIMEOUT",
   cpuTime: "ERR_LIMIT_CPU_TIME",
   cpu: "ERR_LIMIT_CPU_TIME",
+  fuel: "ERR_LIMIT_FUEL",
   memory: "ERR_LIMIT_MEMORY",
   output: "ERR_LIMIT_OUTPUT",
   disk: "ERR_LIMIT_DISK",
@@ -235,12 +236,15 @@ export class Execution {
   receipts(readings: readonly LimitReading[]): LimitReceipt[] {
     const plan = this.#plan;
     if (plan === undefined) return [];
-    return plan.limits.map((planned) => {
+    const receipts = plan.limits.map((planned) => {
       if (planned.limit === "output") return receiptOf(planned, this.#readOutput());
       const reading = readings.find(({ limit }) => limit === planned.limit);
       if (planned.limit === "timeout" && planned.mechanism !== "none") return receiptOf(planned, { ...this.#readTimeout(), ...reading });
       return receiptOf(planned, reading);
     });
+    const counted = plan.deterministic === undefined ? undefined : readings.find(({ limit }) => limit === "fuel");
+    if (counted !== undefined && !receipts.some(({ limit }) => limit === "fuel")) receipts.push(countOf(counted));
+    return receipts;
   }
 
   #readOutput(): LimitReading {

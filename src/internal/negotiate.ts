@@ -14,6 +14,7 @@ export interface Demand {
   readonly maxima: LimitValues;
   readonly bestEffort: readonly Limit[];
   readonly allowsBestEffort: boolean;
+  readonly deterministic: boolean;
 }
 
 /** The runtime counts and cuts output by itself, whatever the backend. */
@@ -22,7 +23,8 @@ const enforcedByRuntime: { readonly [L in Limit]?: Enforcement } = { output: { b
 /**
  * Finds the capability that can run the tool under the profile.
  *
- * @throws `ERR_BACKEND_UNAVAILABLE`, `ERR_ARTIFACT_UNSUPPORTED`, `ERR_PROFILE_UNSUPPORTED`, `ERR_NETWORK_UNSUPPORTED`.
+ * @throws `ERR_BACKEND_UNAVAILABLE`, `ERR_ARTIFACT_UNSUPPORTED`, `ERR_PROFILE_UNSUPPORTED`, `ERR_NETWORK_UNSUPPORTED`,
+ * `ERR_DETERMINISM_UNSUPPORTED`.
  */
 export function chooseCapability(demand: Demand, probe: Probe): Capability {
   const { backend, tool, profile } = demand;
@@ -56,15 +58,21 @@ export function chooseCapability(demand: Demand, probe: Probe): Capability {
     );
   }
   const hosts = tool.manifest.permissions?.network ?? [];
-  const connected = hosts.length === 0 ? allowed[0] : allowed.find(({ network }) => network !== "none");
-  if (connected === undefined) {
+  const connected = hosts.length === 0 ? allowed : allowed.filter(({ network }) => network !== "none");
+  if (connected.length === 0) {
     throw new ToolRuntimeError(
       "ERR_NETWORK_UNSUPPORTED",
       `Cannot give the tool "${tool.manifest.name}" the network on backend "${backend}" in profile "${profile}": there is no egress broker; run it in a profile and on a backend that lets the network through`,
       { ...context, details: { ...context.details, hosts } },
     );
   }
-  return connected;
+  const chosen = demand.deterministic ? connected.find(({ deterministic }) => deterministic === true) : connected[0];
+  if (chosen !== undefined) return chosen;
+  throw new ToolRuntimeError(
+    "ERR_DETERMINISM_UNSUPPORTED",
+    `Cannot run the tool "${tool.manifest.name}" deterministically on backend "${backend}" in profile "${profile}": clocks, random and scheduling are the machine's there; use the backend "wasm", or leave "deterministic" away`,
+    context,
+  );
 }
 
 function pick(demand: Demand, limit: Limit): { value: number; origin: LimitOrigin } | undefined {

@@ -1,9 +1,10 @@
-import type { Capability, Plan, Probe } from "../backend.ts";
+import type { Capability, Determinism, Plan, Probe } from "../backend.ts";
 import { parseResources, type PlannedLimit } from "../limits.ts";
 import { assertProfile, profiles, stricter, type SecurityProfile } from "../profile.ts";
 import type { Task } from "../runtime.ts";
 import type { Tool } from "../tool.ts";
 import { sha256 } from "./digest.ts";
+import { parseDeterminism } from "./determinism.ts";
 import { canonicalJson } from "./json.ts";
 import { negotiate } from "./negotiate.ts";
 import type { Settings } from "./runtime-settings.ts";
@@ -23,6 +24,7 @@ export interface Terms {
   readonly capability: Capability;
   readonly limits: PlannedLimit[];
   readonly profile: SecurityProfile;
+  readonly deterministic?: Determinism;
 }
 
 /** Asks the backend what it can, and settles each task with it. Plans are kept as long as the probe holds. */
@@ -68,6 +70,7 @@ export class Planner {
   negotiate(probe: Probe, tool: Tool, task: Task): Terms {
     const { backend, security, resources, maxima, allowsBestEffort } = this.#settings;
     const profile = profileOf(task, security);
+    const deterministic = task.deterministic === undefined ? undefined : parseDeterminism(task.deterministic);
     const demand = {
       backend: backend.name,
       tool,
@@ -77,8 +80,9 @@ export class Planner {
       maxima,
       bestEffort: task.bestEffort ?? [],
       allowsBestEffort: allowsBestEffort && profiles[profile].allowsBestEffort,
+      deterministic: deterministic !== undefined,
     };
-    return { ...negotiate(demand, probe), profile };
+    return { ...negotiate(demand, probe), profile, ...(deterministic === undefined ? {} : { deterministic }) };
   }
 }
 
@@ -90,14 +94,15 @@ export function profileOf(task: Task, security: SecurityProfile): SecurityProfil
 }
 
 /** The part of a task that negotiation looks at. */
-function planKey({ resources, security, bestEffort }: Task): string {
-  if (resources === undefined && security === undefined && bestEffort === undefined) return "";
-  return JSON.stringify([resources, security, bestEffort]);
+function planKey({ resources, security, bestEffort, deterministic }: Task): string {
+  if (resources === undefined && security === undefined && bestEffort === undefined && deterministic === undefined) return "";
+  return JSON.stringify([resources, security, bestEffort, deterministic]);
 }
 
-async function freezePlan(tool: Tool, { capability, limits, profile }: Terms): Promise<Plan> {
+async function freezePlan(tool: Tool, { capability, limits, profile, deterministic }: Terms): Promise<Plan> {
   const { artifact, isolation, network } = capability;
-  const facts = { tool: tool.digest, artifact, profile, isolation, network, limits };
+  const fixed = deterministic === undefined ? {} : { deterministic: Object.freeze(deterministic) };
+  const facts = { tool: tool.digest, artifact, profile, isolation, network, limits, ...fixed };
   return Object.freeze({
     digest: await sha256(canonicalJson(facts)),
     tool,
@@ -107,5 +112,6 @@ async function freezePlan(tool: Tool, { capability, limits, profile }: Terms): P
     network,
     limits: Object.freeze(limits),
     graceMs: profiles[profile].graceMs,
+    ...fixed,
   });
 }

@@ -1,5 +1,7 @@
 import type { RunIo, RunReport } from "../backend.ts";
 import type { WasmAbi } from "../tool.ts";
+import type { Slices } from "./slices.ts";
+import type { GuestClock, Surroundings } from "./surroundings.ts";
 
 /** One run of a ready artifact, with the limits of its plan in bytes. */
 export interface WasmRun {
@@ -8,6 +10,10 @@ export interface WasmRun {
   readonly memoryBytes: number;
   /** The most that the tool may write to files. */
   readonly diskBytes: number;
+  /** To be started and stopped with the guest. Its limits come into the report by themselves. */
+  readonly slices: Slices;
+  readonly surroundings: Surroundings;
+  readonly clock: GuestClock;
 }
 
 /** An artifact that went through ingest: compiled, its imports checked. Cached by digest; holds nothing of any run. */

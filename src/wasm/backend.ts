@@ -1,85 +1,88 @@
-import {
-  enforcedValue,
-  type Backend,
-  type Capability,
-  type Plan,
-  type Probe,
-  type ReapReport,
-  type RunIo,
-  type RunReport,
-} from "../backend.ts";
+import type { Backend, Capability, Plan, Probe, ReapReport, RunIo, RunReport } from "../backend.ts";
 import { ToolRuntimeError } from "../errors.ts";
-import { profiles } from "../profile.ts";
-import type { ReadyArtifact } from "./artifact.ts";
-import { Engine, type EngineOptions } from "./engine.ts";
+import type { SecurityProfile } from "../profile.ts";
+import type { WasmDriver } from "./driver.ts";
 import { pageBytes } from "./ingest.ts";
-import { findJspi } from "./jspi.ts";
 
-/**
- * Nothing in this capability ends a module that does not come back: `timeout` and `cpuTime` are absent, and a profile that
- * demands them is refused.
- */
-const inline: Capability = {
-  artifact: "wasm",
-  profiles: ["dev", "standard"],
-  isolation: "wasm",
-  limits: {
-    memory: { by: "module", min: pageBytes },
-    disk: { by: "virtual file system" },
-    processes: { by: "module" },
-    cpu: { by: "module", min: 1 },
-  },
-  network: "none",
+/** What the engine enforces wherever it runs: it is in the module, in the host functions or in the checkpoints. */
+const enforced: Capability["limits"] = {
+  timeout: { by: "checkpoint" },
+  cpuTime: { by: "checkpoint" },
+  cpu: { by: "module", min: 1 },
+  fuel: { by: "module" },
+  memory: { by: "module", min: pageBytes },
+  disk: { by: "virtual file system" },
+  processes: { by: "module" },
+};
+
+/** The profiles that each wall is for. A profile that takes a thinner one has no use for a process of its own. */
+const profilesOf: Readonly<Record<WasmDriver["isolation"], readonly SecurityProfile[]>> = {
+  wasm: ["dev", "standard"],
+  "wasm-process": ["hardened"],
 };
 
 /** What the engine can do does not change while it runs. */
 const dayMs = 86_400_000;
 
+/** Runs WebAssembly by the driver that gives the wall which the plan names. */
 export class WasmBackend implements Backend {
   readonly name = "wasm";
-  readonly #engine: Engine;
+  readonly #drivers: readonly WasmDriver[];
 
-  constructor(options: EngineOptions) {
-    this.#engine = new Engine(options);
+  constructor(drivers: readonly WasmDriver[]) {
+    this.#drivers = drivers;
   }
 
   async probe(): Promise<Probe> {
-    if (findJspi() === undefined) {
-      return {
-        status: "unavailable",
-        reason: "this engine has no JavaScript Promise Integration (WebAssembly.Suspending)",
-        advice: "use Node 24 or later, Bun, Deno or workerd",
-        capabilities: [],
-        validForMs: dayMs,
-      };
+    const probes = await Promise.all(this.#drivers.map(async (driver) => ({ driver, found: await driver.probe() })));
+    const capabilities: Capability[] = [];
+    const notes: string[] = [];
+    for (const { driver, found } of probes) {
+      if (found.status === "ready") {
+        capabilities.push(capabilityOf(driver, found.limits));
+        notes.push(...(found.notes ?? []));
+      } else {
+        notes.push(`Isolation ${driver.isolation} is not there: ${found.reason}; ${found.advice}`);
+      }
     }
-    const notes = ["Nothing ends a module that loops without calling the host: wall and CPU time are not enforced"];
-    return { status: "ready", capabilities: [inline], notes, validForMs: dayMs };
+    const [first] = probes;
+    if (capabilities.length > 0 || first === undefined || first.found.status === "ready")
+      return { status: "ready", capabilities, ...(notes.length === 0 ? {} : { notes }), validForMs: dayMs };
+    const { reason, advice } = first.found;
+    return { status: "unavailable", reason, advice, capabilities, validForMs: dayMs };
   }
 
-  async #prepare(plan: Plan): Promise<void> {
-    await this.#engine.ready(plan);
+  #driverOf({ isolation }: Plan): WasmDriver {
+    const driver = this.#drivers.find((one) => one.isolation === isolation);
+    if (driver !== undefined) return driver;
+    throw new ToolRuntimeError("ERR_INTERNAL", `Cannot run a task on backend "wasm": no driver isolates by ${isolation}`);
   }
 
-  prepare(plan: Plan): Promise<void> | void {
-    return this.#engine.peek(plan) === undefined ? this.#prepare(plan) : undefined;
+  prepare(plan: Plan, signal: AbortSignal): Promise<void> | void {
+    return this.#driverOf(plan).prepare(plan, signal);
   }
 
-  async run(plan: Plan, io: RunIo): Promise<RunReport> {
-    const ready: ReadyArtifact = this.#engine.peek(plan) ?? (await this.#engine.ready(plan));
-    const memoryBytes = enforcedValue(plan, "memory") ?? profiles[plan.profile].defaults.memory;
-    if (memoryBytes === undefined)
-      throw new ToolRuntimeError("ERR_INTERNAL", 'Cannot run a task on backend "wasm": its plan has no memory limit');
-    const diskBytes = enforcedValue(plan, "disk") ?? memoryBytes;
-    return ready.run({ io, memoryBytes, diskBytes: Math.min(diskBytes, Math.floor(memoryBytes / 2)) });
+  run(plan: Plan, io: RunIo): Promise<RunReport> {
+    return this.#driverOf(plan).run(plan, io);
   }
 
-  /** A run leaves nothing outside this process. */
   async reap(): Promise<ReapReport> {
-    return { removed: [] };
+    const reports = await Promise.all(this.#drivers.map((driver) => driver.reap()));
+    return { removed: reports.flatMap(({ removed }) => removed) };
   }
 
   async close(): Promise<void> {
-    this.#engine.close();
+    await Promise.all(this.#drivers.map((driver) => driver.close()));
   }
+}
+
+function capabilityOf({ isolation }: WasmDriver, limits: Capability["limits"] = {}): Capability {
+  return {
+    artifact: "wasm",
+    profiles: profilesOf[isolation],
+    isolation,
+    limits: { ...enforced, ...limits },
+    network: "none",
+    deterministic: true,
+  };
 }

@@ -1,12 +1,17 @@
-import type { Plan, ReapReport, RunIo, RunReport } from "../backend.ts";
+import type { Capability, Plan, ReapReport, RunIo, RunReport } from "../backend.ts";
 
 export type DriverProbe =
-  | { readonly status: "ready"; readonly notes?: readonly string[] }
+  | {
+      readonly status: "ready";
+      readonly notes?: readonly string[];
+      /** What it enforces otherwise than the engine by itself does. */
+      readonly limits?: Capability["limits"];
+    }
   | { readonly status: "unavailable"; readonly reason: string; readonly advice: string };
 
 /**
- * Where modules run: in this process, or in one of their own that can be killed. The backend asks the driver that the plan's isolation
- * names; a driver never hands a plan to another.
+ * Where modules run: in this process (`InlineDriver`), or in one of their own that can be killed, in which an `InlineDriver`
+ * runs them. The backend asks the driver that the plan's isolation names; a driver never hands a plan to another.
  */
 export interface WasmDriver {
   readonly isolation: "wasm" | "wasm-process";

@@ -3,6 +3,7 @@ import { ToolRuntimeError } from "../errors.ts";
 import { sha256 } from "../internal/digest.ts";
 import { assertDigest, type Tool, type WasmAbi } from "../tool.ts";
 import type { ReadyArtifact } from "./artifact.ts";
+import type { Making, Offload } from "./ingest.ts";
 import { layerOf } from "./binary.ts";
 import { WeightedCache } from "./cache.ts";
 import { MemoryPool } from "./memory-pool.ts";
@@ -19,8 +20,12 @@ export interface EngineOptions {
   readonly maxCacheBytes: number;
   /** What memories may take that wait for the next run, in bytes. Default 64 MiB. */
   readonly maxPoolBytes: number;
+  /** How long compiling one module may take, in ms. Default 10,000. */
+  readonly maxCompileMs: number;
   /** Makes components ready: `jcoTranspiler()` on Node. Without it they are refused. */
   readonly components?: ComponentTranspiler | undefined;
+  /** Rewrites large modules off the event loop: `threadOffload()` on Node. Without it they are rewritten where they are. */
+  readonly offload?: Offload | undefined;
 }
 
 /** Everything that makes artifacts ready, once per tool and digest. */
@@ -38,11 +43,15 @@ export class Engine {
   }
 
   peek(plan: Plan): ReadyArtifact | undefined {
-    return this.#ready.peek(this.#keyOf(plan.tool));
+    return this.#ready.peek(this.#keyOf(plan));
   }
 
   /** A digest says which bytes only where the manifest names theirs; a tool without that shares nothing with another. */
-  #keyOf(tool: Tool): string {
+  #keyOf({ tool, deterministic }: Plan): string {
+    return deterministic === undefined ? this.#toolKey(tool) : `${this.#toolKey(tool)} deterministic`;
+  }
+
+  #toolKey(tool: Tool): string {
     if (tool.manifest.artifacts.wasm?.digest !== undefined) return tool.digest;
     const known = this.#unnamed.get(tool);
     if (known !== undefined) return known;
@@ -51,13 +60,9 @@ export class Engine {
     return key;
   }
 
-  /** @throws `ERR_ARTIFACT_INVALID`, `ERR_ARTIFACT_TOO_LARGE`, `ERR_DIGEST_MISMATCH`, `ERR_IMPORT_DENIED`. */
+  /** @throws `ERR_ARTIFACT_INVALID`, `ERR_ARTIFACT_TOO_LARGE`, `ERR_DIGEST_MISMATCH`, `ERR_IMPORT_DENIED`, `ERR_LIMIT_COMPILE`. */
   ready(plan: Plan): Promise<ReadyArtifact> {
-    const { tool } = plan;
-    return this.#ready.get(this.#keyOf(tool), async () => {
-      const bytes = await this.#load(tool);
-      return this.#make(tool, bytes);
-    });
+    return this.#ready.get(this.#keyOf(plan), async () => this.#make(plan, await this.#load(plan.tool)));
   }
 
   async #load(tool: Tool): Promise<Uint8Array> {
@@ -82,13 +87,15 @@ export class Engine {
     return bytes;
   }
 
-  async #make(tool: Tool, bytes: Uint8Array): Promise<ReadyArtifact> {
+  async #make({ tool, deterministic }: Plan, bytes: Uint8Array): Promise<ReadyArtifact> {
     const { name, artifacts } = tool.manifest;
+    const { offload, maxCompileMs } = this.#options;
+    const making: Making = { tool: name, deterministic: deterministic !== undefined, offload, maxCompileMs };
     const abi = artifacts.wasm?.abi ?? detectAbi(bytes);
     const entry = artifacts.wasm?.entry === undefined ? {} : { entry: artifacts.wasm.entry };
-    if (abi === "extism") return readyExtism(bytes, { tool: name, ...entry });
-    if (abi === "component") return readyComponent(bytes, { tool: name, transpiler: this.#options.components, ...entry });
-    return readyWasiCommand(bytes, name, this.#pool);
+    if (abi === "extism") return readyExtism(bytes, making, entry);
+    if (abi === "component") return readyComponent(bytes, making, { transpiler: this.#options.components, ...entry });
+    return readyWasiCommand(bytes, making, this.#pool);
   }
 
   close(): void {

@@ -1,23 +1,28 @@
 import type { Backend } from "../backend.ts";
 import { WasmBackend } from "./backend.ts";
-import type { EngineOptions } from "./engine.ts";
+import type { WasmDriver } from "./driver.ts";
+import { InlineDriver, inlineOptions, type InlineOptions } from "./inline-driver.ts";
 
 export type { ComponentTranspiler, Instantiate, TranspileRequest, Transpiled } from "./component/transpiler.ts";
+export type { DriverProbe, WasmDriver } from "./driver.ts";
+export type { Offload } from "./ingest.ts";
+export type { MeteredModule, MeterOptions } from "./meter/index.ts";
+export type { EventLoopTurn } from "./turns.ts";
 
-export type WasmOptions = Partial<EngineOptions>;
+export interface WasmOptions extends Partial<InlineOptions> {
+  /** Runs modules in a process of their own, for profile `hardened`. Closed with the backend. Without it `hardened` is refused. */
+  readonly process?: WasmDriver;
+}
 
 /**
- * WebAssembly in this process: WASI preview 1 commands, Extism plug-ins and, with a transpiler, WASI 0.2 components, each call
- * in a fresh instance.
+ * WebAssembly: WASI preview 1 commands, Extism plug-ins and, with a transpiler, WASI 0.2 components, each call in a fresh
+ * instance.
  *
- * Enforces `memory`, `disk`, `output`, `processes` and `cpu` (one thread). It does not enforce `timeout` or `cpuTime`, so it serves profile
- * `dev` alone.
+ * Modules are metered and run in slices in this process, for the profiles `dev` and `standard`: every limit that there is
+ * holds, whatever the module does. Profile `hardened` wants a second wall, and with it a driver that gives one.
  */
 export function wasm(options: WasmOptions = {}): Backend {
-  return new WasmBackend({
-    maxArtifactBytes: options.maxArtifactBytes ?? 64 * 2 ** 20,
-    maxCacheBytes: options.maxCacheBytes ?? 512 * 2 ** 20,
-    maxPoolBytes: options.maxPoolBytes ?? 64 * 2 ** 20,
-    components: options.components,
-  });
+  const { process, ...inline } = options;
+  const driver = new InlineDriver(inlineOptions(inline));
+  return new WasmBackend(process === undefined ? [driver] : [driver, process]);
 }

@@ -1,4 +1,5 @@
 import type { Exit } from "../backend.ts";
+import { depthName } from "./meter/index.ts";
 
 /** The traps of the specification by what the engines' messages have in common (V8, JavaScriptCore, SpiderMonkey). */
 const trapPatterns: readonly [RegExp, string][] = [
@@ -22,4 +23,12 @@ export function trapOf(error: unknown): Exit | undefined {
     return { kind: "trapped", trap: "call stack exhausted" };
   if (error instanceof WebAssembly.Exception) return { kind: "trapped", trap: "uncaught exception" };
   return undefined;
+}
+
+/** As {@link trapOf}; where the stack is counted, an instance that ran out of it says so. */
+export function trapOfInstance(error: unknown, instance: WebAssembly.Instance | undefined): Exit | undefined {
+  const depth = instance?.exports[depthName];
+  if (error instanceof WebAssembly.RuntimeError && depth instanceof WebAssembly.Global && depth.value < 0)
+    return { kind: "trapped", trap: "call stack exhausted" };
+  return trapOf(error);
 }

@@ -4,24 +4,29 @@ import type { LimitReading } from "../limits.ts";
 import type { ReadyArtifact, WasmRun } from "./artifact.ts";
 import type { Bounds } from "./binary.ts";
 import { collectOutputs } from "./outputs.ts";
-import { hostNamespace, ingestModule, pageBytes, startName, type Import, type IngestedModule } from "./ingest.ts";
+import { compileModule, ingestModule, pageBytes, type Making } from "./ingest.ts";
 import { requireJspi } from "./jspi.ts";
 import type { Lease, MemoryPool } from "./memory-pool.ts";
-import { trapOf } from "./traps.ts";
-import { AbiTrap, createWasi, FileSystem, ProcExit, suspendingFunctionNames, type Wasi } from "./wasi/index.ts";
+import { checkpointName, hostNamespace, memoryName, startName, waitName, type MeteredModule } from "./meter/index.ts";
+import { trapOfInstance } from "./traps.ts";
+import { AbiTrap, createWasi, FileSystem, ProcExit, type Wasi } from "./wasi/index.ts";
+import { wasiOptions } from "./wasi-options.ts";
 import { assertWasiTypes, isWasiImport, wasiNamespace } from "./wasi-types.ts";
-import { Yielder } from "./yielder.ts";
 
-const suspending: ReadonlySet<string> = new Set(suspendingFunctionNames);
-
+/** The one function of WASI in which a guest waits. Who writes to a slow reader waits at the next checkpoint. */
+export const waitingFunction = "poll_oneoff";
 /**
  * Makes a WASI preview 1 command ready: a module that exports `_start` and `memory`.
  *
- * @throws `ERR_ARTIFACT_INVALID`, `ERR_IMPORT_DENIED`.
+ * @throws `ERR_ARTIFACT_INVALID`, `ERR_IMPORT_DENIED`, `ERR_LIMIT_COMPILE`.
  */
-export async function readyWasiCommand(bytes: Uint8Array, tool: string, pool: MemoryPool): Promise<ReadyArtifact> {
-  const allows = (namespace: string, name: string, kind: Import["kind"]): boolean => isWasiImport({ namespace, name, kind });
-  const ingested = ingestModule(bytes, { tool, allows, memory: "import", start: "export" });
+export async function readyWasiCommand(bytes: Uint8Array, making: Making, pool: MemoryPool): Promise<ReadyArtifact> {
+  const { tool } = making;
+  const ingested = await ingestModule(bytes, making, {
+    allows: isWasiImport,
+    memory: "import",
+    start: "export",
+  });
   assertWasiTypes(ingested.imports, tool);
   const hasEntry = ingested.functions.get("_start") === "->";
   if (!hasEntry || ingested.memory === undefined) {
@@ -32,7 +37,7 @@ export async function readyWasiCommand(bytes: Uint8Array, tool: string, pool: Me
       { details: { tool } },
     );
   }
-  const module = await WebAssembly.compile(ingested.bytes);
+  const module = await compileModule(ingested.bytes, making);
   return new WasiCommand({ tool, module, pool, ingested, memory: ingested.memory });
 }
 
@@ -40,7 +45,7 @@ interface Parts {
   readonly tool: string;
   readonly module: WebAssembly.Module;
   readonly pool: MemoryPool;
-  readonly ingested: IngestedModule;
+  readonly ingested: MeteredModule;
   readonly memory: Bounds;
 }
 
@@ -66,32 +71,27 @@ class WasiCommand implements ReadyArtifact {
   }
 
   async run(run: WasmRun): Promise<RunReport> {
-    const { io } = run;
+    const { io, slices } = run;
+    const waiting = slices.ready();
+    if (waiting !== undefined) await waiting;
+    io.signal.throwIfAborted();
     const lease = this.#lease(run.memoryBytes);
-    const fs = fillFileSystem(io, run.diskBytes);
+    const fs = fillFileSystem(io, run);
     const quotaBytes = fs.quota.bytesLeft;
-    const yielder = new Yielder(io.signal);
-    const wasi = createWasi({
-      args: [this.#tool],
-      env: io.env,
-      fs,
-      stdin: io.stdin,
-      stdout: (bytes) => yielder.after(io.stdout(bytes)),
-      stderr: (bytes) => yielder.after(io.stderr(bytes)),
-      sleep: (milliseconds) => yielder.sleep(milliseconds),
-    });
+    const wasi = createWasi(wasiOptions(run, { program: this.#tool, fs, stdout: "stdout" }));
     wasi.bind(lease.memory);
     let exit: Exit;
     try {
-      exit = await this.#start(wasi, lease, io);
+      exit = await this.#start(wasi, lease, run);
+      await slices.settle();
     } catch (error) {
-      if (!io.signal.aborted) throw error;
+      if (!slices.isOver) throw error;
       exit = { kind: "trapped", trap: "ended by the host" };
     }
     const isCapped = this.#isCapped(run.memoryBytes);
     const readings = readLimits({ lease, isCapped, quotaBytes, bytesLeft: fs.quota.bytesLeft });
-    // Nothing of a run that was ended from outside is handed out or used again.
-    if (io.signal.aborted) return { exit, readings, files: [] };
+    // Nothing of a run that a limit or somebody from outside ended is handed out or used again.
+    if (slices.isOver) return { exit, readings, files: [] };
     const files = collectOutputs(fs.files("out"), { maxFiles: io.maxOutputFiles, maxBytes: quotaBytes });
     if (exit.kind === "exited") this.#pool.give(lease);
     return { exit, readings, files };
@@ -116,21 +116,35 @@ class WasiCommand implements ReadyArtifact {
     return this.#memory.max === undefined || this.#memory.max * pageBytes > memoryBytes;
   }
 
-  /** Instantiates and runs; what the run was ended with from outside goes through. */
-  async #start(wasi: Wasi, lease: Lease, io: RunIo): Promise<Exit> {
-    const { promising, Suspending } = requireJspi();
+  #imports(wasi: Wasi, lease: Lease, { slices }: WasmRun): WebAssembly.Imports {
+    const { Suspending } = requireJspi();
     const functions: Record<string, WebAssembly.ImportValue> = Object.create(null);
     const linked = wasi.link(this.#names);
     for (const name of this.#names) {
       const host = linked[name];
-      if (host !== undefined) functions[name] = suspending.has(name) ? new Suspending(host) : host;
+      if (host !== undefined) functions[name] = name === waitingFunction ? new Suspending(host) : host;
     }
     const imports: WebAssembly.Imports = Object.create(null);
     imports[wasiNamespace] = functions;
-    imports[hostNamespace] = { memory: lease.memory };
+    imports[hostNamespace] = {
+      [memoryName]: lease.memory,
+      [checkpointName]: () => slices.look(),
+      [waitName]: new Suspending(() => slices.wait()),
+    };
+    return imports;
+  }
+
+  /** Instantiates and runs; what the run was ended with from outside goes through. */
+  async #start(wasi: Wasi, lease: Lease, run: WasmRun): Promise<Exit> {
+    const { promising } = requireJspi();
+    const { io, slices } = run;
+    const imports = this.#imports(wasi, lease, run);
+    let instance: WebAssembly.Instance | undefined;
     io.started();
+    slices.start();
     try {
-      const instance = new WebAssembly.Instance(this.#module, imports);
+      instance = new WebAssembly.Instance(this.#module, imports);
+      slices.meter.bind(instance);
       for (const name of this.#entries) {
         const entry = instance.exports[name];
         if (typeof entry !== "function") throw new TypeError(`the instance lost its export ${name}`);
@@ -138,23 +152,26 @@ class WasiCommand implements ReadyArtifact {
         if (wasi.ended !== undefined) break;
       }
     } catch (error) {
-      return exitOf(wasi.ended ?? error);
+      return exitOf(wasi.ended ?? error, instance);
+    } finally {
+      slices.stop();
     }
     // A guest that catches every exception may have caught its own exit, and gone on to return.
     return wasi.ended === undefined ? { kind: "exited", code: 0 } : exitOf(wasi.ended);
   }
 }
 
-function exitOf(error: unknown): Exit {
+function exitOf(error: unknown, instance?: WebAssembly.Instance): Exit {
   if (error instanceof ProcExit) return { kind: "exited", code: error.code };
   if (error instanceof AbiTrap) return { kind: "trapped", trap: "abi" };
-  const trapped = trapOf(error);
+  const trapped = trapOfInstance(error, instance);
   if (trapped !== undefined) return trapped;
   throw error;
 }
 
-export function fillFileSystem(io: RunIo, diskBytes: number): FileSystem {
-  const fs = new FileSystem({ maxBytes: diskBytes });
+export function fillFileSystem(io: RunIo, { diskBytes, surroundings }: Pick<WasmRun, "diskBytes" | "surroundings">): FileSystem {
+  const { fileTimeNs } = surroundings;
+  const fs = new FileSystem({ maxBytes: diskBytes, ...(fileTimeNs === undefined ? {} : { timeNs: fileTimeNs }) });
   fs.preopen("/");
   fs.mkdir("out");
   fs.mkdir("tmp");

@@ -1,5 +1,5 @@
 import { ToolRuntimeError } from "../errors.ts";
-import type { Import } from "./ingest.ts";
+import type { Import } from "./meter/index.ts";
 import type { FunctionType } from "./types.ts";
 
 export const wasiNamespace = "wasi_snapshot_preview1";

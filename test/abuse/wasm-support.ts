@@ -1,6 +1,15 @@
 import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, expect } from "vitest";
-import { createRuntime, defineTool, ToolRuntimeError, type Call, type Result, type Task, type Tool } from "../../src/index.ts";
+import {
+  createRuntime,
+  defineTool,
+  ToolRuntimeError,
+  type Call,
+  type Result,
+  type SecurityProfile,
+  type Task,
+  type Tool,
+} from "../../src/index.ts";
 import { wasm } from "../../src/wasm/index.ts";
 import { callingModule } from "./modules/binary.ts";
 
@@ -8,8 +17,11 @@ import { callingModule } from "./modules/binary.ts";
 export const canary = { name: "TOOLRUNTIME_CANARY", value: "canary-51c0de" } as const;
 process.env[canary.name] = canary.value;
 
-export const backend = wasm();
-export const runtime = createRuntime({ backend, security: "dev" });
+const backend = wasm();
+const runtime = createRuntime({ backend, security: "dev" });
+
+/** The profiles that modules in this process serve. */
+export const inlineProfiles = ["dev", "standard"] as const;
 
 export function moduleFile(name: string): string {
   return new URL(`modules/${name}.wasm`, import.meta.url).pathname;
@@ -26,12 +38,12 @@ export function toolFrom(name: string): Promise<Tool> {
   return toolOf(readFileSync(moduleFile(name)));
 }
 
-export type Outcome = { readonly result: Result } | { readonly error: ToolRuntimeError };
+type Outcome = { readonly result: Result } | { readonly error: ToolRuntimeError };
 
 const outcomes: Outcome[] = [];
 
 /** Runs a task and gives back how it ended. Anything but a result or an error of ours fails the test. */
-export async function attack(task: Task, call: Call = {}): Promise<Outcome> {
+async function attack(task: Task, call: Call): Promise<Outcome> {
   let outcome: Outcome;
   try {
     outcome = { result: await runtime.execute(task, call) };
@@ -43,21 +55,25 @@ export async function attack(task: Task, call: Call = {}): Promise<Outcome> {
   return outcome;
 }
 
-export async function codeOf(task: Task, call: Call = {}): Promise<string> {
-  const outcome = await attack(task, call);
-  return "error" in outcome ? outcome.error.code : `exited ${outcome.result.exitCode}`;
-}
-
-export async function resultOf(task: Task, call: Call = {}): Promise<Result> {
-  const outcome = await attack(task, call);
-  if ("error" in outcome) throw outcome.error;
-  return outcome.result;
-}
-
-export async function errorOf(task: Task, call: Call = {}): Promise<ToolRuntimeError> {
-  const outcome = await attack(task, call);
-  if ("result" in outcome) throw new Error(`the attack ended well, with exit code ${outcome.result.exitCode}`);
-  return outcome.error;
+/** Attacks under one profile. */
+export function under(security: SecurityProfile) {
+  const run = (task: Task, call: Call = {}): Promise<Outcome> => attack({ security, ...task }, call);
+  return {
+    async codeOf(task: Task, call?: Call): Promise<string> {
+      const outcome = await run(task, call);
+      return "error" in outcome ? outcome.error.code : `exited ${outcome.result.exitCode}`;
+    },
+    async resultOf(task: Task, call?: Call): Promise<Result> {
+      const outcome = await run(task, call);
+      if ("error" in outcome) throw outcome.error;
+      return outcome.result;
+    },
+    async errorOf(task: Task, call?: Call): Promise<ToolRuntimeError> {
+      const outcome = await run(task, call);
+      if ("result" in outcome) throw new Error(`the attack ended well, with exit code ${outcome.result.exitCode}`);
+      return outcome.error;
+    },
+  };
 }
 
 const greeting = [...new TextEncoder().encode("well")];

@@ -24,7 +24,7 @@ describe("the conformance suite", () => {
     expect(run.length + skipped.length).toBe(conformanceCases.length);
     expect(run.some((name) => name.startsWith("exit-code: "))).toBe(true);
     expect(skipped).toContain("exit-signal: skipped, only command can do that, this is wasm");
-    expect(skipped).toContain('timeout-sleeping: skipped, nothing enforces "timeout" on wasm in profile "dev"');
+    expect(skipped).toContain("limit-undeclared-refused: skipped, the backend enforces every limit there is");
   });
 
   it("gives verdicts without a test runner", async () => {

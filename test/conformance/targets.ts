@@ -1,7 +1,7 @@
 import { unsafe } from "../../src/backends/unsafe/index.ts";
 import type { ConformanceOptions, Guests, OpenOptions } from "../../src/conformance/index.ts";
 import { commandGuest, traceFolder, wasmGuest } from "../../src/conformance/guests/node.ts";
-import { createRuntime, type Backend, type Runtime } from "../../src/index.ts";
+import { createRuntime, type Backend, type Runtime, type SecurityProfile } from "../../src/index.ts";
 import { wasm } from "../../src/wasm/index.ts";
 
 /** A variable of this process that no tool may see. */
@@ -24,6 +24,7 @@ export const openRight: Open = (backend, options) => createRuntime({ ...options,
 export interface TargetOptions {
   readonly open?: Open;
   readonly promptMs?: number;
+  readonly profile?: SecurityProfile;
 }
 
 export async function unsafeTarget({ open = openRight, promptMs }: TargetOptions = {}): Promise<Target> {
@@ -51,7 +52,7 @@ export async function unsafeTarget({ open = openRight, promptMs }: TargetOptions
 
 let wasmGuests: Promise<Guests> | undefined;
 
-export async function wasmTarget({ open = openRight, promptMs }: TargetOptions = {}): Promise<Target> {
+export async function wasmTarget({ open = openRight, promptMs, profile = "dev" }: TargetOptions = {}): Promise<Target> {
   process.env[canary.name] = canary.value;
   wasmGuests ??= wasmGuest();
   const backend = wasm();
@@ -59,6 +60,7 @@ export async function wasmTarget({ open = openRight, promptMs }: TargetOptions =
     name: backend.name,
     open: (settings) => open(backend, settings),
     guests: await wasmGuests,
+    profile,
     canary,
     ...(promptMs === undefined ? {} : { promptMs }),
   };

@@ -2,7 +2,9 @@ import { afterAll, describe, it } from "vitest";
 import { conformanceSuite } from "../../src/conformance/index.ts";
 import { wasmTarget } from "./targets.ts";
 
-const target = await wasmTarget();
-afterAll(() => target.close());
+for (const profile of ["dev", "standard"] as const) {
+  const target = await wasmTarget({ profile });
+  afterAll(() => target.close());
 
-await conformanceSuite({ describe, it }, target.options);
+  await conformanceSuite({ describe, it }, target.options);
+}

@@ -37,7 +37,7 @@ function partOf(path: string): string {
   if (!path.includes("/")) return "root";
   if (first === "internal") return second === "node" ? "internal/node" : "internal";
   if (first === "wasm" && third === "jco") return "wasm/jco";
-  if (first === "wasm") return second === "process" ? "wasm/process" : "wasm";
+  if (first === "wasm") return second === "process" || second === "thread" ? `wasm/${second}` : "wasm";
   if (first === "backends" || first === "adapters") return `${first}/${second}`;
   if (first === "edge") return second === "worker.ts" ? "edge/worker" : "edge";
   return first;
@@ -53,11 +53,12 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   "internal/node": node,
   wasm: portable,
   "wasm/process": [...node, "wasm"],
+  "wasm/thread": [...node, "wasm"],
   "wasm/jco": [...node, "wasm"],
   "backends/unsafe": node,
   edge: portable,
   conformance: portable,
-  "adapters/executor": [...node, "wasm", "wasm/process", "wasm/jco", "edge", "backends/unsafe"],
+  "adapters/executor": [...node, "wasm", "wasm/process", "wasm/thread", "wasm/jco", "edge", "backends/unsafe"],
   "edge/worker": [...portable, "edge", "wasm"],
   cli: [...node, "wasm", "wasm/process", "wasm/jco", "edge", "backends/unsafe", "adapters/executor"],
 };
@@ -69,6 +70,7 @@ const rootPackages: ReadonlySet<string> = new Set(["zod", "@cfworker/json-schema
 const nodeParts: ReadonlySet<string> = new Set([
   "internal/node",
   "wasm/process",
+  "wasm/thread",
   "wasm/jco",
   "backends/unsafe",
   "adapters/executor",

@@ -16,6 +16,7 @@ async function demandWith(changes: Partial<Demand> = {}, manifest: Partial<Manif
     maxima: {},
     bestEffort: [],
     allowsBestEffort: true,
+    deterministic: false,
     ...changes,
   };
 }
@@ -27,6 +28,20 @@ const planned = (demand: Demand, limit: string, capability = fullCapability) =>
   negotiateLimits(demand, capability).find((one) => one.limit === limit);
 
 describe("choice of a capability", () => {
+  test("ERR_DETERMINISM_UNSUPPORTED where no capability that fits otherwise is deterministic", async () => {
+    const demand = await demandWith({ deterministic: true });
+    const fixed = { ...fullCapability, deterministic: true };
+    expect(await codeOf(() => chooseCapability(demand, readyProbe(fullCapability)))).toBe("ERR_DETERMINISM_UNSUPPORTED");
+    expect(await codeOf(() => chooseCapability(demand, readyProbe({ ...fixed, deterministic: false })))).toBe(
+      "ERR_DETERMINISM_UNSUPPORTED",
+    );
+    expect(chooseCapability(demand, readyProbe(fullCapability, fixed))).toBe(fixed);
+    expect(await codeOf(() => chooseCapability(demand, readyProbe({ ...fixed, isolation: "none", profiles: ["hardened"] })))).toBe(
+      "ERR_PROFILE_UNSUPPORTED",
+    );
+    expect(chooseCapability(await demandWith(), readyProbe(fullCapability, fixed))).toBe(fullCapability);
+  });
+
   test("ERR_BACKEND_UNAVAILABLE where the backend is not ready", async () => {
     const demand = await demandWith();
     const probe = { ...readyProbe(fullCapability), status: "unavailable", reason: "no daemon" } as const;

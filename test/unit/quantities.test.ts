@@ -33,6 +33,9 @@ test.each<[Limit, number | string, number]>([
   ["cpuTime", "2m", 120_000],
   ["processes", 4, 4],
   ["processes", "4", 4],
+  ["fuel", "500M", 500_000_000],
+  ["fuel", "1.5G", 1_500_000_000],
+  ["fuel", 12_345, 12_345],
 ])("%s reads %j as %d", (limit, quantity, value) => {
   expect(parseQuantity(limit, quantity)).toBe(value);
 });
@@ -104,6 +107,11 @@ test.each<[Limit, number | string]>([
   ["timeout", "1Mi"],
   ["memory", "1s"],
   ["memory", "500m"],
+  ["fuel", "1Mi"],
+  ["fuel", "1s"],
+  ["fuel", "500m"],
+  ["fuel", 1.5],
+  ["fuel", "0.0001k"],
 ])("%s refuses %j, which is of another unit or no whole number", async (limit, quantity) => {
   expect(await codeOf(() => parseQuantity(limit, quantity))).toBe("ERR_ARGUMENT_INVALID");
 });

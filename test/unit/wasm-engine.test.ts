@@ -6,10 +6,12 @@ import { ToolRuntimeError } from "../../src/errors.ts";
 import { loadTool } from "../../src/internal/node/tool-folder.ts";
 import { createRuntime } from "../../src/runtime.ts";
 import { defineTool, type Tool } from "../../src/tool.ts";
+import { BoundError } from "../../src/wasm/binary.ts";
 import { WeightedCache } from "../../src/wasm/cache.ts";
 import { wasm } from "../../src/wasm/index.ts";
-import { hostNamespace, ingestModule, maxTableElements, startName } from "../../src/wasm/ingest.ts";
+import { compileModule, ingestModule, type IngestOptions, type Making } from "../../src/wasm/ingest.ts";
 import { MemoryPool } from "../../src/wasm/memory-pool.ts";
+import { checkpointName, defaultBounds, hostNamespace, memoryName, meterModule, startName, waitName } from "../../src/wasm/meter/index.ts";
 import { createWasi, FileSystem, ProcExit, wasiFunctionNames } from "../../src/wasm/wasi/index.ts";
 import {
   callingModule,
@@ -27,11 +29,15 @@ import {
 } from "../abuse/modules/binary.ts";
 import { codeOf, manifestWith } from "./support.ts";
 
-const grantAll = { tool: "t", allows: () => true, memory: "import" } as const;
+const grantAll = { allows: () => true, memory: "import" } as const;
+const making: Making = { tool: "t", deterministic: false, maxCompileMs: 10_000 };
+const ingest = (bytes: Uint8Array, options: Partial<IngestOptions> = {}) => ingestModule(bytes, making, { ...grantAll, ...options });
+/** What a metered module imports, besides its memory. */
+const metering = { [checkpointName]: () => -1, [waitName]: () => -1 };
 const aPage = section(5, vector([[0, 1]]));
 
-function compiled(bytes: Uint8Array, options: Partial<Parameters<typeof ingestModule>[1]> = {}): WebAssembly.Module {
-  return new WebAssembly.Module(ingestModule(bytes, { ...grantAll, ...options }).bytes);
+async function compiled(bytes: Uint8Array, options: Partial<IngestOptions> = {}): Promise<WebAssembly.Module> {
+  return compileModule((await ingest(bytes, options)).bytes, making);
 }
 
 function tablesOf(...tables: readonly (readonly number[])[]): Uint8Array<ArrayBuffer> {
@@ -39,20 +45,24 @@ function tablesOf(...tables: readonly (readonly number[])[]): Uint8Array<ArrayBu
 }
 
 describe("ingest", () => {
-  test("a module's own memory becomes an import, and stays exported", () => {
-    const { memory, bytes, imports } = ingestModule(emptyCommand(), grantAll);
+  test("a module's own memory becomes an import, and stays exported", async () => {
+    const { memory, bytes, imports } = await ingest(emptyCommand());
     expect([memory, imports]).toEqual([{ min: 1 }, []]);
     const module = new WebAssembly.Module(bytes);
-    expect(WebAssembly.Module.imports(module)).toEqual([{ module: hostNamespace, name: "memory", kind: "memory" }]);
+    expect(WebAssembly.Module.imports(module)).toEqual([
+      { module: hostNamespace, name: checkpointName, kind: "function" },
+      { module: hostNamespace, name: waitName, kind: "function" },
+      { module: hostNamespace, name: memoryName, kind: "memory" },
+    ]);
     const given = new WebAssembly.Memory({ initial: 1, maximum: 3 });
-    const { exports } = new WebAssembly.Instance(module, { [hostNamespace]: { memory: given } });
+    const { exports } = new WebAssembly.Instance(module, { [hostNamespace]: { ...metering, memory: given } });
     expect(exports["memory"]).toBe(given);
   });
 
-  test("a memory with a cap keeps the smaller of both", () => {
-    const grownTo = (max: readonly number[], cap: number): number => {
+  test("a memory with a cap keeps the smaller of both", async () => {
+    const grownTo = async (max: readonly number[], cap: number): Promise<number> => {
       const bytes = moduleOf(section(5, vector([max])), section(7, vector([[...nameOf("memory"), kinds.memory, 0]])));
-      const { memory } = new WebAssembly.Instance(compiled(bytes, { memory: cap })).exports;
+      const { memory } = new WebAssembly.Instance(await compiled(bytes, { memory: cap }), { [hostNamespace]: metering }).exports;
       if (!(memory instanceof WebAssembly.Memory)) throw new Error("no memory");
       for (;;) {
         try {
@@ -62,15 +72,18 @@ describe("ingest", () => {
         }
       }
     };
-    expect(grownTo([0, 1], 5 * 65_536)).toBe(5);
-    expect(grownTo([1, 1, 3], 5 * 65_536)).toBe(3);
-    expect(grownTo([1, 1, 9], 5 * 65_536 + 65_535)).toBe(5);
-    expect(() => grownTo([0, 2], 65_536)).toThrow(ToolRuntimeError);
+    expect(await grownTo([0, 1], 5 * 65_536)).toBe(5);
+    expect(await grownTo([1, 1, 3], 5 * 65_536)).toBe(3);
+    expect(await grownTo([1, 1, 9], 5 * 65_536 + 65_535)).toBe(5);
+    await expect(grownTo([0, 2], 65_536)).rejects.toBeInstanceOf(ToolRuntimeError);
   });
 
-  test("each table gets a maximum, and a smaller one stays", () => {
-    const { exports } = new WebAssembly.Instance(compiled(tablesOf([0x70, 0, 0], [0x6f, 1, 2, 5], [0x6f, 1, 0, 0xff, 0xff, 0xff, 0x7f])));
-    const most = Object.values(exports).map((table) => {
+  test("each table gets a maximum, and a smaller one stays", async () => {
+    const module = await compiled(tablesOf([0x70, 0, 0], [0x6f, 1, 2, 5], [0x6f, 1, 0, 0xff, 0xff, 0xff, 0x7f]));
+    const { exports } = new WebAssembly.Instance(module, { [hostNamespace]: metering });
+    const maxTableElements = defaultBounds.tableElements;
+    const most = ["t0", "t1", "t2"].map((name) => {
+      const table = exports[name];
       if (!(table instanceof WebAssembly.Table)) throw new Error("no table");
       const room = [maxTableElements, 5].find((size) => {
         try {
@@ -86,17 +99,28 @@ describe("ingest", () => {
     expect(most).toEqual([maxTableElements, 5, maxTableElements]);
   });
 
-  const refused: Record<string, Uint8Array<ArrayBuffer>> = {
-    "a 64-bit table": tablesOf([0x70, 4, 1]),
+  const overBounds: Record<string, Uint8Array<ArrayBuffer>> = {
     "a table that begins too large": tablesOf([0x70, 0, 0xa1, 0x8d, 6]),
     "seventeen tables": tablesOf(...Array.from({ length: 17 }, () => [0x70, 0, 1])),
-    "a table of another kind": tablesOf([0x6e, 0, 1]),
-    "a table with a beginning value": moduleOf(section(4, vector([[0x40, 0, 0x70, 0, 1, 0xd0, 0x70, 0x0b]]))),
     "too many imports": moduleOf(
       section(1, vector([functionType([])])),
       section(2, vector(Array.from({ length: 10_001 }, () => [...nameOf("a"), ...nameOf("b"), 0, 0]))),
     ),
     "too many globals": moduleOf(section(6, vector(Array.from({ length: 10_001 }, () => [types.i32, 0, 0x41, 0, 0x0b])))),
+    "a function of too many locals": moduleOf(
+      section(1, vector([functionType([])])),
+      section(3, vector([[0]])),
+      section(10, vector([[6, 1, 0xa1, 0x9c, 1, types.i32, 0x0b]])),
+    ),
+  };
+  test.each(Object.entries(overBounds))("A11: %s is refused, although the engine takes it", async (_, bytes) => {
+    expect(WebAssembly.validate(bytes)).toBe(true);
+    await expect(ingest(bytes)).rejects.toMatchObject({ code: "ERR_LIMIT_COMPILE", started: false, details: { limit: "compile" } });
+  });
+
+  const refused: Record<string, Uint8Array<ArrayBuffer>> = {
+    "a 64-bit table": tablesOf([0x70, 4, 1]),
+    "a table of another kind": tablesOf([0x6e, 0, 1]),
     "an exception of many values": moduleOf(
       section(1, vector([functionType(Array.from({ length: 17 }, () => types.i64))])),
       section(13, vector([[0, 0]])),
@@ -104,24 +128,50 @@ describe("ingest", () => {
   };
   test.each(Object.entries(refused))("%s is refused, although the engine takes it", async (_, bytes) => {
     expect(WebAssembly.validate(bytes)).toBe(true);
-    expect(await codeOf(() => ingestModule(bytes, grantAll))).toBe("ERR_ARTIFACT_INVALID");
+    expect(await codeOf(() => ingest(bytes))).toBe("ERR_ARTIFACT_INVALID");
   });
 
   test("the host's namespace is nobody's to import, whatever is granted", async () => {
     const bytes = emptyCommand({ imports: [importOf(hostNamespace, "memory", [kinds.function, 0])] });
-    expect(await codeOf(() => ingestModule(bytes, grantAll))).toBe("ERR_IMPORT_DENIED");
+    expect(await codeOf(() => ingest(bytes))).toBe("ERR_IMPORT_DENIED");
   });
 
-  test("custom sections are dropped, wherever they stand", () => {
+  test("A11: a module that takes longer to compile than it may is refused", async () => {
+    // More code than any engine validates within a thousandth of a millisecond.
+    const { bytes } = await ingest(readFileSync(new URL("../../examples/tools/sqlite-query/sqlite-query.wasm", import.meta.url)));
+    const late = compileModule(bytes, { ...making, maxCompileMs: 0.001 });
+    await expect(late).rejects.toMatchObject({ code: "ERR_LIMIT_COMPILE", details: { limit: "compile", value: 0.001 } });
+    await expect(compileModule(bytes, making)).resolves.toBeInstanceOf(WebAssembly.Module);
+  });
+
+  test("large modules are rewritten elsewhere where there is a way to, and its refusals are those of here", async () => {
+    const sizes: number[] = [];
+    const offload: NonNullable<Making["offload"]> = async (bytes, options) => {
+      sizes.push(bytes.length);
+      return meterModule(bytes, options);
+    };
+    const large = emptyCommand({ imports: [padding(300_000)] });
+    const here = await ingestModule(large, making, grantAll);
+    expect((await ingestModule(large, { ...making, offload }, grantAll)).bytes).toEqual(here.bytes);
+    await ingestModule(emptyCommand(), { ...making, offload }, grantAll);
+    expect(sizes).toEqual([large.length]);
+    const refusing = { ...making, offload: () => Promise.reject(new BoundError("has 9 heads, the most is 7")) };
+    await expect(ingestModule(large, refusing, grantAll)).rejects.toMatchObject({
+      code: "ERR_LIMIT_COMPILE",
+      message: expect.stringContaining("has 9 heads, the most is 7"),
+    });
+  });
+
+  test("custom sections are dropped, wherever they stand", async () => {
     const custom = Uint8Array.from([0, 6, ...nameOf("name"), 1]);
     const bytes = moduleOf(custom, section(1, vector([functionType([])])), custom, aPage, custom, padding(1000));
     expect(WebAssembly.Module.customSections(new WebAssembly.Module(bytes), "name")).toHaveLength(3);
-    const ingested = ingestModule(bytes, grantAll);
+    const ingested = await ingest(bytes);
     expect(WebAssembly.Module.customSections(new WebAssembly.Module(ingested.bytes), "name")).toEqual([]);
-    expect(ingested.bytes.length).toBeLessThan(100);
+    expect(ingested.bytes.length).toBeLessThan(500);
   });
 
-  test("a start function is kept, or exported so that it can be suspended", () => {
+  test("a start function is kept, or exported so that it can be suspended", async () => {
     const data = section(11, vector([[0, 0x41, 0, 0x0b, 1, 7]]));
     // Stores 9 at address 1.
     const code = section(10, vector([functionBody(0x41, 1, 0x41, 9, 0x3a, 0, 0)]));
@@ -135,11 +185,11 @@ describe("ingest", () => {
     );
     const bytesAfter = (memory: WebAssembly.Memory): number[] => [...new Uint8Array(memory.buffer, 0, 2)];
     const kept = new WebAssembly.Memory({ initial: 1 });
-    void new WebAssembly.Instance(compiled(bytes), { [hostNamespace]: { memory: kept } });
+    void new WebAssembly.Instance(await compiled(bytes), { [hostNamespace]: { ...metering, memory: kept } });
     expect(bytesAfter(kept)).toEqual([7, 9]);
     const memory = new WebAssembly.Memory({ initial: 1 });
-    const ingested = ingestModule(bytes, { ...grantAll, start: "export" });
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(ingested.bytes), { [hostNamespace]: { memory } });
+    const ingested = await ingest(bytes, { start: "export" });
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(ingested.bytes), { [hostNamespace]: { ...metering, memory } });
     expect([ingested.hasStart, bytesAfter(memory)]).toEqual([true, [7, 0]]);
     const start = exports[startName];
     if (typeof start !== "function") throw new Error("no start");
@@ -147,33 +197,31 @@ describe("ingest", () => {
     expect(bytesAfter(memory)).toEqual([7, 9]);
   });
 
-  test("it says which functions are exported, and as what", () => {
-    const { functions } = ingestModule(callingModule([{ name: "fd_seek", args: [1, 0n, 0, 0] }]), grantAll);
+  test("it says which functions are exported, and as what", async () => {
+    const { functions, imports } = await ingest(callingModule([{ name: "fd_seek", args: [1, 0n, 0, 0] }]));
     expect([...functions]).toEqual([["_start", "->"]]);
-    const { imports } = ingestModule(callingModule([{ name: "fd_seek", args: [1, 0n, 0, 0] }]), grantAll);
     expect(imports.map(({ name, type }) => [name, type])).toEqual([
       ["fd_seek", "i32 i64 i32 i32 -> i32"],
       ["proc_exit", "i32 ->"],
     ]);
   });
 
-  test("bytes on shared memory and views of larger buffers are read for what they are", () => {
+  test("bytes on shared memory and views of larger buffers are read for what they are", async () => {
     const plain = emptyCommand();
     const shared = new Uint8Array(new SharedArrayBuffer(plain.length + 10), 5, plain.length);
     shared.set(plain);
-    expect(ingestModule(shared, grantAll).bytes).toEqual(ingestModule(plain, grantAll).bytes);
+    expect((await ingest(shared)).bytes).toEqual((await ingest(plain)).bytes);
   });
 
   test("whatever the bytes, there is a module or an error of ours", () => {
     const body = fc.uint8Array({ maxLength: 40 }).map((rest) => Uint8Array.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, ...rest]));
     return fc.assert(
       fc.asyncProperty(fc.oneof(fc.uint8Array({ maxLength: 40 }), body), async (bytes) => {
-        const ingest = async () => void ingestModule(bytes, grantAll);
-        const outcome = await ingest().then(
+        const outcome = await ingest(bytes).then(
           () => "taken",
-          () => codeOf(ingest()),
+          () => codeOf(ingest(bytes)),
         );
-        expect(["taken", "ERR_ARTIFACT_INVALID", "ERR_IMPORT_DENIED"]).toContain(outcome);
+        expect(["taken", "ERR_ARTIFACT_INVALID", "ERR_IMPORT_DENIED", "ERR_LIMIT_COMPILE"]).toContain(outcome);
       }),
       { numRuns: 2000 },
     );

@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { closerArgv, defaultPath, processSpec } from "../../src/backends/unsafe/spec.ts";
+import { defaultPath, processSpec } from "../../src/backends/unsafe/spec.ts";
+import { closerArgv } from "../../src/internal/node/fd-closer.ts";
 
 const folder = { path: "/s/1", work: "/s/1/work", out: "/s/1/work/out", tmp: "/s/1/work/tmp", stdin: "/s/1/stdin" };
 const command = { program: "/bin/echo", args: ["a b", "$(id)", "--"] };

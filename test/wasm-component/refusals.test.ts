@@ -5,11 +5,11 @@ import { readComponent } from "../../src/wasm/component/binary.ts";
 import { readyComponent } from "../../src/wasm/component/component.ts";
 import { checkCoreName, checkExternName } from "../../src/wasm/component/names.ts";
 import { jcoTranspiler } from "../../src/wasm/component/jco/index.ts";
-import { componentOf, guest, importing } from "./support.ts";
+import { componentOf, guest, importing, makingOf } from "./support.ts";
 
 const transpiler = jcoTranspiler();
 const refuse = (bytes: Uint8Array, entry?: string): Promise<unknown> =>
-  readyComponent(bytes, { tool: "refused", transpiler, ...(entry === undefined ? {} : { entry }) });
+  readyComponent(bytes, makingOf("refused"), { transpiler, ...(entry === undefined ? {} : { entry }) });
 
 /** Whether it is taken; an error that is no refusal goes through. */
 function accepts(read: () => unknown): boolean {

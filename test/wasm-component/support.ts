@@ -5,7 +5,9 @@ import { encodeName, encodeU32 } from "../../src/wasm/binary.ts";
 import { readyComponent } from "../../src/wasm/component/component.ts";
 import { jcoTranspiler } from "../../src/wasm/component/jco/index.ts";
 
-export { MiB, runOnce, type Ran, type RunOptions } from "../wasm-extism/support.ts";
+import { makingOf } from "../wasm-extism/support.ts";
+
+export { endedByHost, makingOf, MiB, runOf, runOnce, type Ran, type RunOptions } from "../wasm-extism/support.ts";
 
 const transpiler = jcoTranspiler();
 
@@ -17,8 +19,8 @@ export function guest(name: string): Uint8Array {
   return new Uint8Array(readFileSync(guestPath(name)));
 }
 
-export function ready(name: string): Promise<ReadyArtifact> {
-  return readyComponent(guest(name), { tool: name, transpiler });
+export function ready(name: string, entry?: string): Promise<ReadyArtifact> {
+  return readyComponent(guest(name), makingOf(name), { transpiler, ...(entry === undefined ? {} : { entry }) });
 }
 
 /** A component of these sections, in the given order. */

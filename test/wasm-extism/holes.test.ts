@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { encodeName, encodeU32, writeModule } from "../../src/wasm/binary.ts";
 import { loadExtism, type ExtismSdk } from "../../src/wasm/extism/client.ts";
 import { readyExtism } from "../../src/wasm/extism/plugin.ts";
-import { guest, MiB, ready, runOnce } from "./support.ts";
+import { guest, makingOf, MiB, ready, runOnce } from "./support.ts";
 
 const ownNames = Object.getOwnPropertyNames(Object.prototype);
 const functionNames = Object.getOwnPropertyNames(Function.prototype);
@@ -38,7 +38,7 @@ describe("imports", () => {
     async (namespace, name) => {
       const bytes = importing(namespace, name);
       expect(WebAssembly.validate(bytes.slice())).toBe(true);
-      const refusal = readyExtism(bytes, { tool: "prototype" });
+      const refusal = readyExtism(bytes, makingOf("prototype"));
       await expect(refusal).rejects.toMatchObject({ code: "ERR_IMPORT_DENIED", details: { namespace, name } });
     },
   );
@@ -49,7 +49,7 @@ describe("imports", () => {
   });
 
   test.each(["http_request", "http_status_code", "http_headers"])("the network: %s is refused by name", async (name) => {
-    const refusal = readyExtism(importing("extism:host/env", name), { tool: "network" });
+    const refusal = readyExtism(importing("extism:host/env", name), makingOf("network"));
     await expect(refusal).rejects.toMatchObject({ code: "ERR_IMPORT_DENIED", details: { name } });
   });
 
@@ -57,12 +57,12 @@ describe("imports", () => {
     ["extism:host/env", "alloc"],
     ["wasi_snapshot_preview1", "fd_write"],
   ])("%s %s as another type is refused", async (namespace, name) => {
-    const refusal = readyExtism(importing(namespace, name), { tool: "type" });
+    const refusal = readyExtism(importing(namespace, name), makingOf("type"));
     await expect(refusal).rejects.toMatchObject({ code: "ERR_IMPORT_DENIED", details: { name, type: "->" } });
   });
 
   test("a module that imports what is granted passes", async () => {
-    await expect(readyExtism(guest("wasi"), { tool: "fine" })).resolves.toMatchObject({
+    await expect(readyExtism(guest("wasi"), makingOf("fine"))).resolves.toMatchObject({
       abi: "extism",
     });
   });
@@ -178,7 +178,7 @@ describe("the SDK", () => {
         return sdk.createPlugin(...parameters);
       },
     });
-    const artifact = await readyExtism(guest("wasi"), { tool: "wasi", load });
+    const artifact = await readyExtism(guest("wasi"), makingOf("wasi"), { load });
     const files = [{ path: "in.txt", bytes: new Uint8Array(1) }];
     await runOnce(artifact, { files });
     await runOnce(artifact, { files });

@@ -1,7 +1,11 @@
 import { readFileSync } from "node:fs";
-import type { InputFile, RunReport } from "../../src/backend.ts";
-import type { ReadyArtifact } from "../../src/wasm/artifact.ts";
+import type { InputFile, RunIo, RunReport } from "../../src/backend.ts";
+import type { ReadyArtifact, WasmRun } from "../../src/wasm/artifact.ts";
 import { readyExtism } from "../../src/wasm/extism/plugin.ts";
+import type { Making } from "../../src/wasm/ingest.ts";
+import { Slices } from "../../src/wasm/slices.ts";
+import { systemClock } from "../../src/wasm/wasi/clock.ts";
+import { Turns } from "../../src/wasm/turns.ts";
 
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
@@ -12,9 +16,16 @@ export function guest(name: string): Uint8Array {
   return new Uint8Array(readFileSync(new URL(`guests/${name}.wasm`, import.meta.url)));
 }
 
-export function ready(name: string, entry?: string): Promise<ReadyArtifact> {
-  return readyExtism(guest(name), { tool: name, ...(entry === undefined ? {} : { entry }) });
+export function makingOf(tool: string): Making {
+  return { tool, deterministic: false, maxCompileMs: 10_000 };
 }
+
+export function ready(name: string, entry?: string): Promise<ReadyArtifact> {
+  return readyExtism(guest(name), makingOf(name), entry === undefined ? {} : { entry });
+}
+
+/** The exit of a run that a limit or somebody outside ended; the runtime says why. */
+export const endedByHost = { kind: "trapped", trap: "ended by the host" };
 
 export interface RunOptions {
   readonly input?: string | Uint8Array;
@@ -23,40 +34,52 @@ export interface RunOptions {
   readonly memoryBytes?: number;
   readonly diskBytes?: number;
   readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
   readonly onStdout?: (bytes: Uint8Array) => void | Promise<void>;
   readonly onStderr?: (bytes: Uint8Array) => void | Promise<void>;
 }
 
 export interface Ran {
   readonly outcome: RunReport;
+  readonly slices: Slices;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+/** One run in a process where nothing else runs. */
+export function runOf(io: RunIo, options: RunOptions = {}): WasmRun {
+  return {
+    io,
+    memoryBytes: options.memoryBytes ?? 16 * MiB,
+    diskBytes: options.diskBytes ?? MiB,
+    slices: new Slices(io, new Turns(), { timeoutMs: options.timeoutMs }),
+    surroundings: { clockFor: () => systemClock },
+    clock: systemClock,
+  };
 }
 
 /** Runs once, with the runtime's side of the contract played by buffers. */
 export async function runOnce(artifact: ReadyArtifact, options: RunOptions = {}): Promise<Ran> {
   const written = { stdout: "", stderr: "" };
   const { input = "", onStdout, onStderr } = options;
-  const outcome = await artifact.run({
-    memoryBytes: options.memoryBytes ?? 16 * MiB,
-    diskBytes: options.diskBytes ?? MiB,
-    io: {
-      id: "ex_test",
-      stdin: typeof input === "string" ? encoder.encode(input) : input,
-      files: options.files ?? [],
-      env: options.env ?? {},
-      maxOutputFiles: 16,
-      stdout: (bytes) => {
-        written.stdout += decoder.decode(bytes);
-        return onStdout?.(bytes);
-      },
-      stderr: (bytes) => {
-        written.stderr += decoder.decode(bytes);
-        return onStderr?.(bytes);
-      },
-      started: () => {},
-      signal: options.signal ?? new AbortController().signal,
+  const io: RunIo = {
+    id: "ex_test",
+    stdin: typeof input === "string" ? encoder.encode(input) : input,
+    files: options.files ?? [],
+    env: options.env ?? {},
+    maxOutputFiles: 16,
+    stdout: (bytes) => {
+      written.stdout += decoder.decode(bytes);
+      return onStdout?.(bytes);
     },
-  });
-  return { outcome, ...written };
+    stderr: (bytes) => {
+      written.stderr += decoder.decode(bytes);
+      return onStderr?.(bytes);
+    },
+    started: () => {},
+    signal: options.signal ?? new AbortController().signal,
+  };
+  const run = runOf(io, options);
+  const outcome = await artifact.run(run);
+  return { outcome, slices: run.slices, ...written };
 }

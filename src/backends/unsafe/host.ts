@@ -1,13 +1,12 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { findCgroups, type CgroupLayout } from "../../internal/node/cgroup-layout.ts";
 import { applyCgroupLimit, readCgroupLimit } from "../../internal/node/cgroup-limits.ts";
 import { Cgroup } from "../../internal/node/cgroup.ts";
+import { findCloser, type FdCloser } from "../../internal/node/fd-closer.ts";
 import { inheritedFds } from "../../internal/node/inherited-fds.ts";
 import type { PipePool } from "../../internal/node/pipe-pool.ts";
 import { createRunFolder, removeFolder } from "../../internal/node/run-folder.ts";
 import { startProcess } from "./client.ts";
-import { closerArgv, defaultPath, processSpec, type FdCloser } from "./spec.ts";
+import { defaultPath, processSpec } from "./spec.ts";
 
 /** What this machine can do for the backend. */
 export interface Host {
@@ -62,20 +61,6 @@ async function tryCgroups(parts: HostParts, closing: FdCloser | undefined): Prom
   } catch (error) {
     return `a process could not be put in a trial cgroup, ${error instanceof Error ? error.message : String(error)}`;
   }
-}
-
-async function canClose(shell: string, fds: readonly number[]): Promise<boolean> {
-  const [program = shell, ...args] = [...closerArgv({ shell, fds }), shell, "-c", ":"];
-  const child = spawn(program, args, { stdio: "ignore", env: {} });
-  const [code] = await once(child, "close").catch(() => [1]);
-  return code === 0;
-}
-
-async function findCloser(fds: readonly number[]): Promise<FdCloser | undefined> {
-  for (const shell of ["/bin/sh", "/bin/bash", "/usr/bin/bash"]) {
-    if (await canClose(shell, fds)) return { shell, fds };
-  }
-  return undefined;
 }
 
 /** Finds out, by trying, what this machine can do. */

@@ -1,8 +1,7 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ReapReport } from "../../backend.ts";
-import type { Hierarchy } from "../../internal/node/cgroup-layout.ts";
-import { Cgroup } from "../../internal/node/cgroup.ts";
+import { namesIn, openLeftover } from "../../internal/node/leftover-cgroup.ts";
 import { isGone, parseOwner } from "../../internal/node/process-owner.ts";
 import { findMarked, killAll } from "../../internal/node/process-tree.ts";
 import { removeFolder } from "../../internal/node/run-folder.ts";
@@ -13,14 +12,6 @@ export const parentsFile = "cgroups";
 
 const timeoutMs = 5000;
 
-function list(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
-}
-
 function parentsOf(folder: string): string[] {
   try {
     return readFileSync(join(folder, parentsFile), "utf8").split("\n");
@@ -29,21 +20,10 @@ function parentsOf(folder: string): string[] {
   }
 }
 
-/** A cgroup of an owner that is gone, in every hierarchy where it still is. */
-function openLeftover(parents: readonly string[], name: string): Cgroup {
-  const layout = parents
-    .filter((parent) => existsSync(join(parent, name)))
-    .map((parent): Hierarchy => {
-      const has = (file: string): boolean => existsSync(join(parent, name, file));
-      return { version: 1, parent, controllers: has("pids.max") ? ["pids"] : [], hasKill: has("cgroup.kill"), hasCpuTime: false };
-    });
-  return Cgroup.open(layout, name);
-}
-
 /** Ends and removes what a backend of a process that is gone had running. */
 async function reapOwner(folder: string, owner: string, parents: readonly string[]): Promise<string[]> {
   const removed: string[] = [];
-  const names = parents.flatMap(list).filter((name) => name.startsWith(`${cgroupPrefix}${owner}-`));
+  const names = parents.flatMap(namesIn).filter((name) => name.startsWith(`${cgroupPrefix}${owner}-`));
   for (const name of new Set(names)) {
     const cgroup = openLeftover(parents, name);
     removed.push(...cgroup.pids().map((pid) => `process ${pid}`));
@@ -68,7 +48,7 @@ function ownerOfCgroup(name: string): string | undefined {
  * that still runs is not touched.
  */
 export async function reapScratch(scratch: string, parents: readonly string[]): Promise<ReapReport> {
-  const owners = new Set([...list(scratch), ...parents.flatMap(list).flatMap((name) => ownerOfCgroup(name) ?? [])]);
+  const owners = new Set([...namesIn(scratch), ...parents.flatMap(namesIn).flatMap((name) => ownerOfCgroup(name) ?? [])]);
   const removed: string[] = [];
   for (const name of owners) {
     const owner = parseOwner(name);

@@ -1,4 +1,5 @@
 import { enforcedValue, type Plan } from "../../backend.ts";
+import { closerArgv, type FdCloser } from "../../internal/node/fd-closer.ts";
 import type { RunFolder } from "../../internal/node/run-folder.ts";
 import { cgroupLimits, type CgroupLimit } from "../../internal/node/cgroup-limits.ts";
 import type { Command } from "./command.ts";
@@ -27,19 +28,6 @@ while [ "$1" != -- ]; do eval "$1=\\$toolruntime_$1; export $1; unset toolruntim
 shift
 exec "$@" 3>&-
 `;
-
-/** Closes descriptors first, where the service has inherited some. dash cannot close those above 9, bash can. */
-const closer = `
-while [ "$1" != -- ]; do eval "exec $1>&-"; shift; done
-shift
-exec "$@"
-`;
-
-/** Descriptors that a program would inherit, and a shell that can close them. */
-export interface FdCloser {
-  readonly shell: string;
-  readonly fds: readonly number[];
-}
 
 /** One child process, as it is started. */
 export interface ProcessSpec {
@@ -74,11 +62,6 @@ export function processSpec({ command, folder, env, path, membershipFiles, closi
     cwd: folder.work,
     stdin: folder.stdin,
   };
-}
-
-/** The start of a command line: what follows is run with the descriptors closed. */
-export function closerArgv({ shell, fds }: FdCloser): string[] {
-  return [shell, "-c", closer, "toolruntime", ...fds.map(String), "--"];
 }
 
 export interface CgroupValue {

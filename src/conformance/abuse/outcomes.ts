@@ -16,6 +16,7 @@ const limitCodes: Readonly<Record<Limit, string>> = {
   timeout: "ERR_LIMIT_TIMEOUT",
   cpuTime: "ERR_LIMIT_CPU_TIME",
   cpu: "ERR_LIMIT_CPU_TIME",
+  fuel: "ERR_LIMIT_FUEL",
   memory: "ERR_LIMIT_MEMORY",
   output: "ERR_LIMIT_OUTPUT",
   disk: "ERR_LIMIT_DISK",

@@ -11,6 +11,7 @@ const oddValues: Readonly<Record<Limit, number>> = {
   timeout: 20_011,
   cpuTime: 15_013,
   cpu: 1,
+  fuel: 5_000_000_003,
   memory: 200 * 2 ** 20 + 12_345,
   output: 100_003,
   disk: 20 * 2 ** 20 + 4321,

@@ -48,7 +48,7 @@ async function runInto(
 
 function appliedOf(receipt: LimitReceipt): number {
   check(receipt.applied !== undefined, `the receipt of "${receipt.limit}" has no applied value`);
-  const { applied, requested, peak, limit } = receipt;
+  const { applied, requested = 0, peak, limit } = receipt;
   check(applied <= requested, `applied of "${limit}" is ${applied}, more than the ${requested} that were asked for`);
   check(peak === undefined || peak <= applied, `the peak of "${limit}" is ${peak}, over its applied value ${applied}`);
   return applied;

@@ -170,6 +170,18 @@ function readCpu(folder: string, version: 1 | 2): LimitReading {
   return reading("cpu", { applied: Number.isFinite(cores) && cores > 0 ? cores : undefined, source }, throttled);
 }
 
+/** The file with the most memory that the processes of the cgroup had together. */
+export function memoryPeakFile(cgroup: Cgroup): string | undefined {
+  const found = cgroup.find("memory");
+  return found && join(found.folder, found.version === 2 ? "memory.peak" : "memory.max_usage_in_bytes");
+}
+
+/** How often its processes had to wait because their share of the processors was used up. */
+export function cpuThrottled(cgroup: Cgroup): number | undefined {
+  const found = cgroup.find("cpu");
+  return found && readKey(join(found.folder, "cpu.stat"), "nr_throttled");
+}
+
 /** How many processes of the cgroup the kernel has killed for want of memory. */
 export function memoryKills(cgroup: Cgroup): number {
   const found = cgroup.find("memory");

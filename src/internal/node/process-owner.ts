@@ -19,7 +19,12 @@ interface ProcessStat {
   readonly group: number;
   readonly session: number;
   readonly startTicks: string;
+  /** Processor time of all its threads, user and system together, in steps of 10 ms. */
+  readonly cpuMs: number;
 }
+
+/** What the kernel shows in clock ticks stands in hundredths of a second on every architecture that Node runs on (time(7)). */
+const tickMs = 10;
 
 /** Reads `/proc/<pid>/stat`; `undefined` where there is no such process. */
 export function readProcessStat(pid: number | "self"): ProcessStat | undefined {
@@ -31,7 +36,8 @@ export function readProcessStat(pid: number | "self"): ProcessStat | undefined {
   }
   // The command's name stands in parentheses and may hold spaces and parentheses itself.
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return { state: fields[0] ?? "", group: Number(fields[2]), session: Number(fields[3]), startTicks: fields[19] ?? "" };
+  const cpuMs = (Number(fields[11]) + Number(fields[12])) * tickMs;
+  return { state: fields[0] ?? "", group: Number(fields[2]), session: Number(fields[3]), startTicks: fields[19] ?? "", cpuMs };
 }
 
 function currentNamespace(): string {

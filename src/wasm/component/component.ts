@@ -1,16 +1,17 @@
-import type { Exit, RunIo, RunReport } from "../../backend.ts";
+import type { Exit, RunReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { LimitReading } from "../../limits.ts";
 import type { ReadyArtifact, WasmRun } from "../artifact.ts";
 import { BinaryError } from "../binary.ts";
-import { ingestModule, pageBytes } from "../ingest.ts";
+import { compileModule, ingestModule, pageBytes, type Making } from "../ingest.ts";
+import { hostNamespace, type MeteredModule } from "../meter/index.ts";
 import { collectOutputs } from "../outputs.ts";
 import { trapOf } from "../traps.ts";
 import { fillFileSystem, singleThreaded } from "../wasi-command.ts";
-import { Yielder } from "../yielder.ts";
 import { readComponent, type ComponentBinary } from "./binary.ts";
 import { grantedInterfaces, makeImports, waitingImports } from "./host/imports.ts";
 import { GuestEnd, RunState } from "./host/run-state.ts";
+import { JsFrames } from "./js-frames.ts";
 import type { ComponentTranspiler, Instantiate, Transpiled } from "./transpiler.ts";
 
 /** Compiled modules are kept for this many memory limits; a tool seldom meets more than one. */
@@ -23,8 +24,6 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 export interface ComponentOptions {
-  /** For messages. */
-  readonly tool: string;
   /** The exported function, of type `func(input: string) -> result<string, string>`; `"run"` unless given. */
   readonly entry?: string;
   readonly transpiler: ComponentTranspiler | undefined;
@@ -37,13 +36,14 @@ type Shape = { readonly kind: "command"; readonly name: string } | { readonly ki
  * Makes a WASI 0.2 component ready: a `wasi:cli/run` command, or one that exports
  * `run: func(input: string) -> result<string, string>`.
  *
- * @throws `ERR_ARTIFACT_INVALID`, `ERR_IMPORT_DENIED`, `ERR_BACKEND_UNAVAILABLE` where nothing transpiles components.
+ * @throws `ERR_ARTIFACT_INVALID`, `ERR_IMPORT_DENIED`, `ERR_LIMIT_COMPILE`, `ERR_BACKEND_UNAVAILABLE` where nothing transpiles components.
  */
-export async function readyComponent(bytes: Uint8Array, options: ComponentOptions): Promise<ReadyArtifact> {
-  const { tool, transpiler } = options;
+export async function readyComponent(bytes: Uint8Array, making: Making, options: ComponentOptions): Promise<ReadyArtifact> {
+  const { tool } = making;
+  const { transpiler } = options;
   const component = read(bytes, tool);
   for (const { name, kind } of component.imports) assertGranted(name, kind, tool);
-  const shape = shapeOf(component, options);
+  const shape = shapeOf(component, tool, options);
   if (transpiler === undefined) {
     throw new ToolRuntimeError(
       "ERR_BACKEND_UNAVAILABLE",
@@ -55,9 +55,12 @@ export async function readyComponent(bytes: Uint8Array, options: ComponentOption
   const transpiled = await transpiler.transpile({
     bytes: component.bytes,
     waitingImports: canWait ? waitingImports : [],
-    waitingExports: canWait ? [shape.kind === "command" ? `${shape.name}#run` : shape.name] : [],
+    // Also a guest that calls nothing waits: for its next slice.
+    waitingExports: [shape.kind === "command" ? `${shape.name}#run` : shape.name],
   });
-  return new ComponentArtifact(tool, shape, canWait, transpiled);
+  const cores = new Map<string, MeteredModule>();
+  for (const [name, core] of transpiled.cores) cores.set(name, await ingestCore(core, making, maxPages * pageBytes));
+  return new ComponentArtifact({ making, shape, transpiled, cores });
 }
 
 function read(bytes: Uint8Array, tool: string): ComponentBinary {
@@ -83,7 +86,7 @@ function assertGranted(name: string, kind: string, tool: string): void {
   );
 }
 
-function shapeOf(component: ComponentBinary, { tool, entry = "run" }: ComponentOptions): Shape {
+function shapeOf(component: ComponentBinary, tool: string, { entry = "run" }: ComponentOptions): Shape {
   const named = component.exports.find(({ name, kind }) => name === entry && kind === "function");
   // Whoever awaits an object with a function "then" calls it.
   if (named !== undefined && entry !== "then") return { kind: "function", name: entry };
@@ -104,33 +107,49 @@ interface Compiled {
   readonly appliedBytes: number;
 }
 
+/** What one run's instances have in common. */
+interface Linking {
+  readonly frames: JsFrames;
+  /** Filled with the memories that they have. */
+  readonly memories: WebAssembly.Memory[];
+}
+
+interface Parts {
+  readonly making: Making;
+  readonly shape: Shape;
+  readonly transpiled: Transpiled;
+  /** The core modules without a cap of a run's. */
+  readonly cores: ReadonlyMap<string, MeteredModule>;
+}
+
 class ComponentArtifact implements ReadyArtifact {
   readonly abi = "component";
   readonly weight: number;
-  readonly #tool: string;
+  readonly #making: Making;
   readonly #shape: Shape;
-  readonly #canWait: boolean;
   readonly #transpiled: Transpiled;
-  readonly #memories: number;
+  /** The initial size, in pages, of each module's own memory. */
+  readonly #memoryPages: readonly number[];
   readonly #compiled = new Map<number, Promise<Compiled>>();
 
-  constructor(tool: string, shape: Shape, canWait: boolean, transpiled: Transpiled) {
-    this.#tool = tool;
+  constructor({ making, shape, transpiled, cores }: Parts) {
+    this.#making = making;
     this.#shape = shape;
-    this.#canWait = canWait;
     this.#transpiled = transpiled;
-    const ingested = [...transpiled.cores.values()].map((core) => ingestCore(core, tool, maxPages * pageBytes));
-    this.#memories = ingested.filter(({ memory }) => memory !== undefined).length;
+    this.#memoryPages = [...cores.values()].flatMap(({ memory }) => (memory === undefined ? [] : [memory.min]));
     // The originals, machine code several times their size, and the generated JavaScript.
-    this.weight = ingested.reduce((sum, { bytes }) => sum + bytes.length * 5, 2 ** 20);
+    this.weight = [...cores.values()].reduce((sum, { bytes }) => sum + bytes.length * 5, 2 ** 20);
   }
 
   async run(run: WasmRun): Promise<RunReport> {
-    const { io, memoryBytes } = run;
+    const { io, memoryBytes, slices } = run;
     const compiled = await this.#compile(memoryBytes);
-    const fs = fillFileSystem(io, run.diskBytes);
+    const waiting = slices.ready();
+    if (waiting !== undefined) await waiting;
+    io.signal.throwIfAborted();
+    const fs = fillFileSystem(io, run);
     const quotaBytes = fs.quota.bytesLeft;
-    const state = new RunState(io, fs, new Yielder(io.signal), memoryBytes);
+    const state = new RunState(run, fs);
     const memories: WebAssembly.Memory[] = [];
     const exit = await this.#call(compiled, state, memories);
     const peak = memories.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
@@ -141,16 +160,17 @@ class ComponentArtifact implements ReadyArtifact {
         source: "maxima of the component's memories",
         peak,
         // Below the cap nothing tells whether the guest was refused memory that it asked for.
-        hit: this.#memories > 0 && peak >= compiled.appliedBytes ? "yes" : "unknown",
+        hit: this.#memoryPages.length > 0 && peak >= compiled.appliedBytes ? "yes" : "unknown",
       },
       { limit: "disk", applied: quotaBytes, source: "file system quota", peak: quotaBytes - fs.quota.bytesLeft },
       ...singleThreaded,
     ];
-    return { exit, readings, files: collectOutputs(fs.files("out"), { maxFiles: io.maxOutputFiles, maxBytes: quotaBytes }) };
+    const files = slices.isOver ? [] : collectOutputs(fs.files("out"), { maxFiles: io.maxOutputFiles, maxBytes: quotaBytes });
+    return { exit, readings, files };
   }
 
   #compile(memoryBytes: number): Promise<Compiled> {
-    const pages = Math.min(Math.floor(memoryBytes / pageBytes / Math.max(1, this.#memories)), maxPages);
+    const pages = Math.min(Math.floor(memoryBytes / pageBytes / Math.max(1, this.#memoryPages.length)), maxPages);
     const known = this.#compiled.get(pages);
     if (known !== undefined) return known;
     const compiling = this.#compileFor(pages);
@@ -164,95 +184,104 @@ class ComponentArtifact implements ReadyArtifact {
   async #compileFor(pages: number): Promise<Compiled> {
     const modules = new Map<string, WebAssembly.Module>();
     const withMemory = new Set<WebAssembly.Module>();
+    const tooLarge = this.#memoryPages.find((min) => min > pages);
+    if (tooLarge !== undefined) throw this.#tooSmall(tooLarge, pages);
     for (const [name, core] of this.#transpiled.cores) {
-      const { memory } = ingestCore(core, this.#tool, maxPages * pageBytes);
-      if (memory !== undefined && memory.min > pages) throw this.#tooSmall(memory.min, pages);
-      const module = await WebAssembly.compile(ingestCore(core, this.#tool, pages * pageBytes).bytes);
+      const { bytes, memory } = await ingestCore(core, this.#making, pages * pageBytes);
+      const module = await compileModule(bytes, this.#making);
       modules.set(name, module);
       if (memory !== undefined) withMemory.add(module);
     }
-    return { modules, withMemory, appliedBytes: pages * pageBytes * this.#memories };
+    return { modules, withMemory, appliedBytes: pages * pageBytes * this.#memoryPages.length };
   }
 
   #tooSmall(minPages: number, pages: number): ToolRuntimeError {
     const [needed, limit] = [minPages * pageBytes, pages * pageBytes];
     return new ToolRuntimeError(
       "ERR_LIMIT_MEMORY",
-      `Cannot start the tool "${this.#tool}": a memory of its component begins with ${needed} bytes, its limit "memory" leaves it ${limit}`,
+      `Cannot start the tool "${this.#making.tool}": a memory of its component begins with ${needed} bytes, its limit "memory" leaves it ${limit}`,
       { details: { limit: "memory", value: limit, observed: needed } },
     );
   }
 
   /** One instance for one call, whatever it was: a component that trapped is never entered again. */
   async #call(compiled: Compiled, state: RunState, memories: WebAssembly.Memory[]): Promise<Exit> {
+    const { io, slices } = state;
+    const frames = new JsFrames(slices);
     let exit: Exit;
-    state.io.started();
+    io.started();
+    slices.start();
     try {
-      const guest = this.#enter(compiled, state, memories);
+      const guest = this.#enter(compiled, state, { frames, memories });
       const ended = state.whenEnded.then((): Exit => exitOf(state.ended));
       exit = await Promise.race([guest, ended]);
     } catch (error) {
-      exit = exitOf(state.ended ?? error);
+      if (frames.isStuck) slices.endInline();
+      exit = slices.isOver ? endedByHost : exitOf(state.ended ?? error);
+    } finally {
+      slices.stop();
     }
     // A guest that catches every exception may have caught the one that ended it, and gone on to return.
-    if (state.ended !== undefined) exit = exitOf(state.ended);
-    await state.settle().catch((error: unknown) => (exit = exitOf(error)));
+    if (state.ended !== undefined && !slices.isOver) exit = exitOf(state.ended);
+    await state.settle().catch((error: unknown) => (exit = slices.isOver ? endedByHost : exitOf(error)));
     return exit;
   }
 
-  async #enter(compiled: Compiled, state: RunState, memories: WebAssembly.Memory[]): Promise<Exit> {
-    const linked = this.#instantiate(compiled, state, memories);
+  async #enter(compiled: Compiled, state: RunState, parts: Linking): Promise<Exit> {
+    const linked = this.#instantiate(compiled, state, parts);
     const exports = linked instanceof Promise ? await linked : linked;
-    return this.#shape.kind === "command" ? runCommand(exports[this.#shape.name]) : this.#runFunction(exports, state.io);
+    return this.#shape.kind === "command" ? runCommand(exports[this.#shape.name]) : this.#runFunction(exports, state);
   }
 
-  #instantiate(compiled: Compiled, state: RunState, memories: WebAssembly.Memory[]): ReturnType<Instantiate> {
+  #instantiate(compiled: Compiled, state: RunState, { frames, memories }: Linking): ReturnType<Instantiate> {
     const left = new Set(compiled.withMemory);
     const getCoreModule = (name: string): WebAssembly.Module => {
       const module = compiled.modules.get(name);
       if (module === undefined) throw new TypeError(`the component has no core module ${name}`);
       return module;
     };
-    const instantiateCore = (module: WebAssembly.Module, imports?: WebAssembly.Imports): WebAssembly.Instance => {
+    const instantiateCore = (module: WebAssembly.Module, imports: WebAssembly.Imports = {}): WebAssembly.Instance => {
       // The limit is divided by the memories that the modules declare: a second instance of one would add to it.
       if (compiled.withMemory.has(module) && !left.delete(module))
         throw new TypeError("the component instantiates a module with a memory twice");
-      const instance = new WebAssembly.Instance(module, imports);
+      const instance = frames.instantiate(module, { ...imports, [hostNamespace]: frames.imports });
+      state.slices.meter.bind(instance);
       if (compiled.withMemory.has(module)) memories.push(...memoriesOf(instance));
-      return instance;
+      return frames.guarded(instance);
     };
     const stdout = this.#shape.kind === "command" ? "stdout" : "stderr";
-    return this.#transpiled.instantiate(getCoreModule, makeImports(state, { program: this.#tool, stdout }), instantiateCore);
+    return this.#transpiled.instantiate(getCoreModule, makeImports(state, { program: this.#making.tool, stdout }), instantiateCore);
   }
 
-  async #runFunction(exports: Record<string, unknown>, io: RunIo): Promise<Exit> {
+  async #runFunction(exports: Record<string, unknown>, { io, slices }: RunState): Promise<Exit> {
     const entry = exports[camelCase(this.#shape.name)];
     if (typeof entry !== "function") throw new TypeError("the component lost its export");
     let output: unknown;
     try {
-      const returned: unknown = entry(decoder.decode(io.stdin));
-      output = this.#canWait ? await returned : returned;
+      output = await entry(decoder.decode(io.stdin));
     } catch (error) {
       const refusal = payloadOf(error);
       if (refusal === undefined) throw error;
-      await io.stderr(encoder.encode(`${refusal}\n`));
+      await slices.away(io.stderr(encoder.encode(`${refusal}\n`)));
       return { kind: "exited", code: 1 };
     }
     if (typeof output !== "string") throw this.#notText();
-    if (output !== "") await io.stdout(encoder.encode(output));
+    if (output !== "") await slices.away(io.stdout(encoder.encode(output)));
     return { kind: "exited", code: 0 };
   }
 
   #notText(): ToolRuntimeError {
-    const message = `Cannot take the output of the tool "${this.#tool}": its function is not of type func(input: string) -> result<string, string>`;
-    return new ToolRuntimeError("ERR_ARTIFACT_INVALID", message, { started: true, details: { tool: this.#tool } });
+    const message = `Cannot take the output of the tool "${this.#making.tool}": its function is not of type func(input: string) -> result<string, string>`;
+    return new ToolRuntimeError("ERR_ARTIFACT_INVALID", message, { started: true, details: { tool: this.#making.tool } });
   }
 }
 
 /** Core modules import from each other, as the component says; what they get from outside is checked where it imports. */
-function ingestCore(core: Uint8Array, tool: string, memoryBytes: number): ReturnType<typeof ingestModule> {
-  return ingestModule(core, { tool, allows: () => true, memory: memoryBytes });
+function ingestCore(core: Uint8Array, making: Making, memoryBytes: number): Promise<MeteredModule> {
+  return ingestModule(core, making, { allows: () => true, memory: memoryBytes });
 }
+
+const endedByHost: Exit = { kind: "trapped", trap: "ended by the host" };
 
 function memoriesOf({ exports }: WebAssembly.Instance): WebAssembly.Memory[] {
   return Object.values(exports).filter((value) => value instanceof WebAssembly.Memory);

@@ -1,7 +1,8 @@
 import type { RunIo } from "../../backend.ts";
+import type { WasmRun } from "../artifact.ts";
+import type { Slices } from "../slices.ts";
 import type { FunctionType } from "../types.ts";
 import { AbiTrap } from "../wasi/index.ts";
-import type { Yielder } from "../yielder.ts";
 import type { SdkFunction } from "./client.ts";
 import { HostMemory, HostMemoryLimit } from "./host-memory.ts";
 
@@ -14,6 +15,10 @@ type Level = (typeof levels)[number];
 const lowestLevel = levels.indexOf("info");
 /** Beyond this many variables each new one is refused. */
 const maxVariables = 4096;
+/** What a call costs in fuel, besides what it moves: these do less than those of WASI. */
+const callUnits = 100;
+/** So many bytes are moved for a unit. */
+const bytesPerUnit = 16;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -33,7 +38,7 @@ type Ended = AbiTrap | HostMemoryLimit | HostEnd;
 export class PluginCall {
   readonly memory: HostMemory;
   readonly io: RunIo;
-  readonly yielder: Yielder;
+  readonly slices: Slices;
   readonly variables = new Map<string, Uint8Array>();
   output: Uint8Array = new Uint8Array(0);
   error: Uint8Array | undefined;
@@ -42,9 +47,9 @@ export class PluginCall {
   #inputAddress: bigint | undefined;
   #ended: Ended | undefined;
 
-  constructor(io: RunIo, yielder: Yielder, hostBytes: number) {
+  constructor({ io, slices }: Pick<WasmRun, "io" | "slices">, hostBytes: number) {
     this.io = io;
-    this.yielder = yielder;
+    this.slices = slices;
     this.memory = new HostMemory(hostBytes, (error) => this.end(error));
     this.#input = new DataView(io.stdin.buffer, io.stdin.byteOffset, io.stdin.byteLength);
     this.#signal = io.signal;
@@ -60,6 +65,7 @@ export class PluginCall {
    * host throws (threat: `catch_all` around a limit).
    */
   get live(): this {
+    this.slices.work(callUnits);
     if (this.#ended !== undefined) throw this.#ended;
     if (this.#signal.aborted) this.end(new HostEnd(this.#signal.reason));
     return this;
@@ -67,7 +73,19 @@ export class PluginCall {
 
   end(error: Ended): never {
     this.#ended ??= error;
+    this.slices.poison();
     throw this.#ended;
+  }
+
+  /** A new block of zeros. */
+  allocate(size: bigint): bigint {
+    const address = this.memory.allocate(size);
+    this.#move(Number(size));
+    return address;
+  }
+
+  #move(bytes: number): void {
+    this.slices.work(Math.floor(bytes / bytesPerUnit));
   }
 
   /** The input as a block; it counts as host memory from here on. */
@@ -90,7 +108,7 @@ export class PluginCall {
     return this.end(new AbiTrap(`Cannot read the input at ${address}`));
   }
 
-  log(level: Level, address: bigint): Promise<void> | void {
+  log(level: Level, address: bigint): void {
     const text = this.memory.block(address);
     this.memory.free(address);
     if (levels.indexOf(level) < lowestLevel) return;
@@ -99,11 +117,12 @@ export class PluginCall {
     line.set(head);
     line.set(text, head.length);
     line[line.length - 1] = 0x0a;
-    const fail = (error: unknown): never => this.end(new HostEnd(error));
+    this.#move(line.length);
+    // Nothing tells a plug-in to write later, and what it writes is bounded: the run's limit of output counts it here.
     try {
-      return this.yielder.after(this.io.stderr(line))?.catch(fail);
+      this.slices.hold(this.io.stderr(line), line.length);
     } catch (error) {
-      fail(error);
+      this.end(new HostEnd(error));
     }
   }
 
@@ -119,6 +138,7 @@ export class PluginCall {
     const content = this.memory.block(value);
     if (old === undefined && this.variables.size === maxVariables) this.end(new HostMemoryLimit());
     this.memory.charge(keptBytes(content) - keptBytes(old));
+    this.#move(content.length + name.length);
     this.variables.set(name, content.slice());
   }
 
@@ -126,7 +146,9 @@ export class PluginCall {
     const name = decoder.decode(this.memory.block(key));
     this.memory.free(key);
     const value = this.variables.get(name);
-    return value === undefined ? 0n : this.memory.store(value);
+    if (value === undefined) return 0n;
+    this.#move(value.length);
+    return this.memory.store(value);
   }
 
   /** No plug-in is given configuration, so no key has a value: not even one that every JavaScript object inherits. */
@@ -158,7 +180,7 @@ export class PluginCall {
 const functions = {
   __proto__: null,
 
-  alloc: (c: PluginCall) => (_: unknown, size: bigint) => c.live.memory.allocate(size),
+  alloc: (c: PluginCall) => (_: unknown, size: bigint) => c.live.allocate(size),
   free: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.free(address),
   length: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.length(address),
   length_unsafe: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.length(address),
@@ -187,9 +209,6 @@ const functions = {
 };
 
 type FunctionName = Exclude<keyof typeof functions, "__proto__">;
-
-/** Those that wait for whoever reads the logs. */
-const suspending: ReadonlySet<string> = new Set(levels.map((level) => `log_${level}`));
 
 /** Whether a plug-in may import this function of Extism's host. */
 export function isHostFunction(name: string): name is FunctionName {
@@ -227,10 +246,6 @@ const types: Readonly<Record<FunctionName, FunctionType>> = {
 /** The type that a plug-in must import this function as. The engine itself would link a host function as any. */
 export function hostFunctionType(name: FunctionName): FunctionType {
   return types[name];
-}
-
-export function mayWait(name: FunctionName): boolean {
-  return suspending.has(name);
 }
 
 export function hostFunction(name: FunctionName, call: PluginCall): SdkFunction {

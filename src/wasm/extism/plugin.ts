@@ -2,17 +2,19 @@ import type { Exit, RunIo, RunReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { LimitReading } from "../../limits.ts";
 import type { ReadyArtifact, WasmRun } from "../artifact.ts";
-import { ingestModule, pageBytes, startName, type Import, type IngestedModule } from "../ingest.ts";
+import type { Slices } from "../slices.ts";
+import { compileModule, ingestModule, pageBytes, type Making } from "../ingest.ts";
 import { requireJspi } from "../jspi.ts";
+import { checkpointName, hostNamespace, startName, waitName, type Import, type MeteredModule } from "../meter/index.ts";
 import { collectOutputs } from "../outputs.ts";
-import { trapOf } from "../traps.ts";
+import { trapOfInstance } from "../traps.ts";
 import type { FunctionType } from "../types.ts";
-import { AbiTrap, createWasi, FileSystem, ProcExit, suspendingFunctionNames, type Wasi } from "../wasi/index.ts";
-import { fillFileSystem, singleThreaded } from "../wasi-command.ts";
+import { AbiTrap, createWasi, ProcExit, type Wasi } from "../wasi/index.ts";
+import { fillFileSystem, singleThreaded, waitingFunction } from "../wasi-command.ts";
+import { wasiOptions } from "../wasi-options.ts";
 import { assertWasiTypes, isWasiImport, wasiNamespace } from "../wasi-types.ts";
-import { Yielder } from "../yielder.ts";
 import { loadExtism, type ExtismSdk, type SdkFunction } from "./client.ts";
-import { extismNamespace, HostEnd, hostFunction, hostFunctionType, isHostFunction, mayWait, PluginCall } from "./host-functions.ts";
+import { extismNamespace, HostEnd, hostFunction, hostFunctionType, isHostFunction, PluginCall } from "./host-functions.ts";
 import { HostMemoryLimit } from "./host-memory.ts";
 import { renameModule } from "./rename.ts";
 
@@ -20,7 +22,6 @@ import { renameModule } from "./rename.ts";
 const ownWasiNamespace = "toolruntime:wasi";
 /** What the SDK would call by itself before we can give WASI its memory. We call it under another name. */
 const initializers: ReadonlySet<string> = new Set(["_initialize", "_start", "hs_init"]);
-const waitsInWasi: ReadonlySet<string> = new Set(suspendingFunctionNames);
 /** Compiled modules are kept for this many memory limits; a tool seldom meets more than one. */
 const maxCaps = 4;
 const maxPages = 65_536;
@@ -36,8 +37,6 @@ const noDisk: LimitReading = { limit: "disk", applied: 0, source: "import allow-
 const encoder = new TextEncoder();
 
 export interface ExtismOptions {
-  /** For messages. */
-  readonly tool: string;
   /** The exported function. `"run"` unless given. */
   readonly entry?: string;
   /** Loads the SDK; for tests. */
@@ -48,19 +47,20 @@ export interface ExtismOptions {
  * Makes an Extism plug-in ready. The SDK links it; host functions, memory limits and the call are this engine's own, because
  * 2.0.0-rc13 bounds none of them. A plug-in gets no configuration and no network.
  *
- * @throws `ERR_ARTIFACT_INVALID`, `ERR_IMPORT_DENIED`, `ERR_BACKEND_UNAVAILABLE`.
+ * @throws `ERR_ARTIFACT_INVALID`, `ERR_IMPORT_DENIED`, `ERR_LIMIT_COMPILE`, `ERR_BACKEND_UNAVAILABLE`.
  */
-export async function readyExtism(bytes: Uint8Array, options: ExtismOptions): Promise<ReadyArtifact> {
-  const { tool, entry = "run", load = loadExtism } = options;
-  const ingested = ingest(bytes, tool, maxPages * pageBytes);
+export async function readyExtism(bytes: Uint8Array, making: Making, options: ExtismOptions = {}): Promise<ReadyArtifact> {
+  const { tool } = making;
+  const { entry = "run", load = loadExtism } = options;
+  const ingested = await ingest(bytes, making, maxPages * pageBytes);
   assertWasiTypes(ingested.imports, tool);
   assertHostTypes(ingested.imports, tool);
   if (!entryTypes.has(ingested.functions.get(entry) ?? "")) throw noEntry(ingested, tool, entry);
   const sdk = await load();
-  return new ExtismArtifact({ tool, entry, bytes, ingested, sdk });
+  return new ExtismArtifact({ making, entry, bytes, ingested, sdk });
 }
 
-function noEntry({ functions }: IngestedModule, tool: string, entry: string): ToolRuntimeError {
+function noEntry({ functions }: MeteredModule, tool: string, entry: string): ToolRuntimeError {
   const exported = [...functions].slice(0, 20).map(([name, type]) => `${JSON.stringify(name)} (${type})`);
   return new ToolRuntimeError(
     "ERR_ARTIFACT_INVALID",
@@ -82,13 +82,13 @@ function assertHostTypes(imports: readonly Import[], tool: string): void {
 }
 
 /** Whether a plug-in may import this. Names come from tables without prototype, so `__proto__` and its like are in none. */
-function allows(namespace: string, name: string, kind: Import["kind"]): boolean {
-  if (kind !== "function") return false;
-  return namespace === extismNamespace ? isHostFunction(name) : isWasiImport({ namespace, name, kind });
+function allows(one: Import): boolean {
+  if (one.kind !== "function") return false;
+  return one.namespace === extismNamespace ? isHostFunction(one.name) : isWasiImport(one);
 }
 
-function ingest(bytes: Uint8Array, tool: string, memoryBytes: number): IngestedModule {
-  return ingestModule(bytes, { tool, allows, memory: memoryBytes, start: "export" });
+function ingest(bytes: Uint8Array, making: Making, memoryBytes: number): Promise<MeteredModule> {
+  return ingestModule(bytes, making, { allows, memory: memoryBytes, start: "export" });
 }
 
 function renameInitializer(name: string): string {
@@ -96,10 +96,10 @@ function renameInitializer(name: string): string {
 }
 
 interface Parts {
-  readonly tool: string;
+  readonly making: Making;
   readonly entry: string;
   readonly bytes: Uint8Array;
-  readonly ingested: Pick<IngestedModule, "imports" | "memory">;
+  readonly ingested: Pick<MeteredModule, "imports" | "memory">;
   readonly sdk: ExtismSdk;
 }
 
@@ -123,18 +123,22 @@ class ExtismArtifact implements ReadyArtifact {
   }
 
   async run(run: WasmRun): Promise<RunReport> {
-    const { io, memoryBytes } = run;
+    const { io, memoryBytes, slices } = run;
     this.#assertFiles(io);
     const hostBytes = Math.min(Math.floor(memoryBytes * hostShare), maxHostBytes);
     const pages = Math.min(Math.floor((memoryBytes - hostBytes) / pageBytes), maxPages);
     const module = await this.#module(pages);
-    const yielder = new Yielder(io.signal);
-    const call = new PluginCall(io, yielder, hostBytes);
-    const fs = this.#wasiNames.length === 0 ? undefined : fillFileSystem(io, run.diskBytes);
+    const waiting = slices.ready();
+    if (waiting !== undefined) await waiting;
+    io.signal.throwIfAborted();
+    const call = new PluginCall(run, hostBytes);
+    const fs = this.#wasiNames.length === 0 ? undefined : fillFileSystem(io, run);
     const quotaBytes = fs?.quota.bytesLeft ?? 0;
-    const wasi = fs === undefined ? undefined : this.#wasi(io, fs, yielder);
-    const { exit, peakBytes } = await this.#call(module, call, wasi);
-    const files = fs === undefined ? [] : collectOutputs(fs.files("out"), { maxFiles: io.maxOutputFiles, maxBytes: quotaBytes });
+    // A plug-in's output is what it sets as such, so what it prints is logs.
+    const wasi = fs === undefined ? undefined : createWasi(wasiOptions(run, { program: this.#parts.making.tool, fs, stdout: "stderr" }));
+    const { exit, peakBytes } = await this.#call(module, run, call, wasi);
+    const hasFiles = fs !== undefined && !slices.isOver;
+    const files = hasFiles ? collectOutputs(fs.files("out"), { maxFiles: io.maxOutputFiles, maxBytes: quotaBytes }) : [];
     const isOverHost = call.ended instanceof HostMemoryLimit;
     const readings = [
       memoryReading({
@@ -152,7 +156,7 @@ class ExtismArtifact implements ReadyArtifact {
 
   #assertFiles(io: RunIo): void {
     if (io.files.length === 0 || this.#wasiNames.length > 0) return;
-    const { tool } = this.#parts;
+    const { tool } = this.#parts.making;
     throw new ToolRuntimeError(
       "ERR_INPUT_INVALID",
       `Cannot give files to the tool "${tool}": its plug-in imports no WASI and so has no way to read them; send their content as input`,
@@ -164,48 +168,42 @@ class ExtismArtifact implements ReadyArtifact {
   #module(pages: number): Promise<WebAssembly.Module> {
     const known = this.#modules.get(pages);
     if (known !== undefined) return known;
-    const { tool, bytes, ingested } = this.#parts;
+    const { making, ingested } = this.#parts;
     const minPages = ingested.memory?.min ?? 0;
     if (minPages > pages) {
       const [needed, limit] = [minPages * pageBytes, pages * pageBytes];
       throw new ToolRuntimeError(
         "ERR_LIMIT_MEMORY",
-        `Cannot start the tool "${tool}": its plug-in begins with ${needed} bytes of memory, its limit "memory" leaves it ${limit}`,
+        `Cannot start the tool "${making.tool}": its plug-in begins with ${needed} bytes of memory, its limit "memory" leaves it ${limit}`,
         { details: { limit: "memory", value: limit, observed: needed } },
       );
     }
-    const renamed = renameModule(ingest(bytes, tool, pages * pageBytes).bytes, {
-      namespace: (namespace) => (namespace === wasiNamespace ? ownWasiNamespace : namespace),
-      exported: renameInitializer,
-    });
-    const compiling = WebAssembly.compile(renamed);
+    const compiling = this.#compile(pages);
     const oldest = this.#modules.keys().next();
     if (this.#modules.size === maxCaps && oldest.done !== true) this.#modules.delete(oldest.value);
     this.#modules.set(pages, compiling);
+    compiling.catch(() => this.#modules.delete(pages));
     return compiling;
   }
 
-  /** A plug-in's output is what it sets as such, so what it prints is logs. */
-  #wasi(io: RunIo, fs: FileSystem, yielder: Yielder): Wasi {
-    const log = (bytes: Uint8Array): void | Promise<void> => yielder.after(io.stderr(bytes));
-    return createWasi({
-      args: [this.#parts.tool],
-      env: io.env,
-      fs,
-      stdin: io.stdin,
-      stdout: log,
-      stderr: log,
-      sleep: (milliseconds) => yielder.sleep(milliseconds),
+  async #compile(pages: number): Promise<WebAssembly.Module> {
+    const { making, bytes } = this.#parts;
+    const metered = await ingest(bytes, making, pages * pageBytes);
+    const renamed = renameModule(metered.bytes, {
+      namespace: (namespace) => (namespace === wasiNamespace ? ownWasiNamespace : namespace),
+      exported: renameInitializer,
     });
+    return compileModule(renamed, making);
   }
 
   /** The functions for one call: records of their own, since the SDK writes to what it is given. */
   #functions(call: PluginCall, wasi: Wasi | undefined): Record<string, Record<string, SdkFunction>> {
     const functions: Record<string, Record<string, SdkFunction>> = Object.create(null);
+    const engine: Record<string, SdkFunction> = (functions[hostNamespace] = Object.create(null));
+    engine[checkpointName] = () => call.slices.look();
+    engine[waitName] = markWaiting(() => call.slices.wait());
     const host: Record<string, SdkFunction> = (functions[extismNamespace] = Object.create(null));
-    for (const name of this.#hostNames) {
-      if (isHostFunction(name)) host[name] = mayWait(name) ? markWaiting(hostFunction(name, call)) : hostFunction(name, call);
-    }
+    for (const name of this.#hostNames) if (isHostFunction(name)) host[name] = hostFunction(name, call);
     if (wasi === undefined) return functions;
     const linked = wasi.link(this.#wasiNames);
     const own: Record<string, SdkFunction> = (functions[ownWasiNamespace] = Object.create(null));
@@ -213,34 +211,53 @@ class ExtismArtifact implements ReadyArtifact {
       const target = linked[name];
       if (target === undefined) continue;
       const withContext: SdkFunction = (_context, ...parameters) => (target as (...given: unknown[]) => unknown)(...parameters);
-      own[name] = waitsInWasi.has(name) ? markWaiting(withContext) : withContext;
+      own[name] = name === waitingFunction ? markWaiting(withContext) : withContext;
     }
     return functions;
   }
 
   /** One plug-in instance for one call; what the run was ended with from outside goes through. */
-  async #call(module: WebAssembly.Module, call: PluginCall, wasi: Wasi | undefined): Promise<{ exit: Exit; peakBytes: PeakBytes }> {
+  async #call(
+    module: WebAssembly.Module,
+    { io, slices }: WasmRun,
+    call: PluginCall,
+    wasi: Wasi | undefined,
+  ): Promise<{ exit: Exit; peakBytes: PeakBytes }> {
+    let instance: WebAssembly.Instance | undefined;
     let memory: WebAssembly.Memory | undefined;
     let exit: Exit;
-    call.io.started();
+    io.started();
     try {
       // The timeout, the allowed hosts and the memory options of the SDK are never used: rc13 does not hold them.
       const plugin = await this.#parts.sdk.createPlugin(
         { wasm: [{ module, name: "main" }] },
         { functions: this.#functions(call, wasi), useWasi: false },
       );
-      const { exports } = await plugin.getInstance();
+      instance = await plugin.getInstance();
+      const { exports } = instance;
+      slices.meter.bind(instance);
       if (exports["memory"] instanceof WebAssembly.Memory) memory = exports["memory"];
       if (memory !== undefined) wasi?.bind(memory);
-      await initialize(exports);
-      exit = await this.#finish(call, await enter(exports, renameInitializer(this.#parts.entry)));
+      const code = await this.#run(exports, slices);
+      exit = await this.#finish(call, code);
+      await slices.settle();
     } catch (error) {
-      exit = exitOf(call.ended ?? wasi?.ended ?? error);
+      exit = slices.isOver ? { kind: "trapped", trap: "ended by the host" } : exitOf(call.ended ?? wasi?.ended ?? error, instance);
     }
     // A guest that catches every exception may have caught the one that ended it, and gone on to return.
-    if (call.ended !== undefined) exit = exitOf(call.ended);
-    else if (wasi?.ended !== undefined) exit = exitOf(wasi.ended);
+    const ended = call.ended ?? wasi?.ended;
+    if (ended !== undefined && !slices.isOver) exit = exitOf(ended);
     return { exit, peakBytes: { module: memory?.buffer.byteLength, host: call.memory.peakBytes } };
+  }
+
+  async #run(exports: WebAssembly.Exports, slices: Slices): Promise<unknown> {
+    slices.start();
+    try {
+      await initialize(exports);
+      return await enter(exports, renameInitializer(this.#parts.entry));
+    } finally {
+      slices.stop();
+    }
   }
 
   async #finish(call: PluginCall, code: unknown): Promise<Exit> {
@@ -283,12 +300,12 @@ async function enter(exports: WebAssembly.Exports, name: string): Promise<unknow
   return requireJspi().promising(entry as () => unknown)();
 }
 
-function exitOf(ended: unknown): Exit {
+function exitOf(ended: unknown, instance?: WebAssembly.Instance): Exit {
   if (ended instanceof ProcExit) return { kind: "exited", code: ended.code };
   if (ended instanceof AbiTrap) return { kind: "trapped", trap: "abi" };
   if (ended instanceof HostMemoryLimit) return { kind: "trapped", trap: ended.message };
   if (ended instanceof HostEnd) throw ended.reason;
-  const trapped = trapOf(ended);
+  const trapped = trapOfInstance(ended, instance);
   if (trapped !== undefined) return trapped;
   throw ended;
 }

@@ -284,12 +284,18 @@ export class Emitter {
   #writeEnd(kind: number, at: number, next: number, operand: number): void {
     const label = this.#labels.pop() ?? outermost;
     if (this.#isQuiet(label.loop)) this.#fuel.leaveQuietLoop();
-    if (kind === shape.delegate) this.#rewriteDepth(at, next, operand);
+    if (kind === shape.delegate) this.#writeDelegate(at, next, operand);
     if (label.wraps !== (this.#labels.at(-1) ?? outermost).wraps) {
       this.#copyTo(next);
       this.#out.put(op.end);
     }
     this.#restoreDepth(next);
+  }
+
+  /** To the function's own label it means the caller, past the block that a frame is wrapped in. */
+  #writeDelegate(at: number, next: number, operand: number): void {
+    const isOwn = operand === this.#labels.length && this.#frame.isOn;
+    this.#rewriteOperand(at, next, this.#depth(operand) + (isOwn ? 1 : 0));
   }
 
   /** A branch back to a loop that is charged there is charged first, and goes by the outer one of two where that refills. */

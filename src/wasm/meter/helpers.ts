@@ -33,6 +33,8 @@ export const op = {
   i32GeU: 0x4f,
   i32Add: 0x6a,
   i32Sub: 0x6b,
+  i32Or: 0x72,
+  i32Shl: 0x74,
   i32ShrU: 0x76,
   bulk: 0xfc,
 } as const;
@@ -106,8 +108,12 @@ export function constant(out: Writer, value: number): void {
   out.s32(value);
 }
 
-/** Units for each page that a memory grows by: the engine zeroes it. */
+/** Units for each page that a memory grows by: the engine zeroes it; and for growing at all, which maps it anew. */
 const growShift = 6;
+const growUnits = 20_000;
+/** Units for each element of a table that a bulk operation sets, and for any bulk operation. */
+const elementShift = 5;
+const bulkUnits = 32;
 
 /** `(pages) -> pages`: `memory.grow`, charged by its pages; what is more than there are charges as much as there are. */
 export function growFunction(indices: Indices): Added {
@@ -120,7 +126,10 @@ export function growFunction(indices: Indices): Added {
     constant(out, 65_536);
     out.put(op.i32LtU, op.select);
     constant(out, growShift);
-    out.put(0x74); // i32.shl: the pages times 2^growShift
+    out.put(op.i32Shl);
+    constant(out, growUnits);
+    constant(out, 0);
+    out.put(op.localGet, 0, op.select, op.i32Add);
   });
   out.put(op.localGet, 0, op.memoryGrow, 0, op.end);
   return { type: [1, i32, 1, i32], body: out.bytes() };
@@ -154,6 +163,10 @@ export function bulkFunction(indices: Indices, code: number, immediates: Uint8Ar
       out.put(op.localGet, length);
       constant(out, 1 << pieceShift);
       out.put(op.i32LtU, op.select);
+      constant(out, elementShift);
+      out.put(op.i32Shl);
+      constant(out, bulkUnits);
+      out.put(op.i32Add);
     });
     for (let index = 0; index <= length; index++) out.put(op.localGet, index);
     operate();
@@ -169,7 +182,7 @@ function writePieces(out: Writer, indices: Indices, code: number, operate: () =>
   const [target, source, length, piece] = [0, 1, 2, 3];
   const hasSource = code !== bulkOps.memoryFill;
   const chargePiece = (): void =>
-    writeCharge(out, indices, () => out.put(op.localGet, piece, op.i32Const, unitShift, op.i32ShrU, op.i32Const, 1, op.i32Add));
+    writeCharge(out, indices, () => out.put(op.localGet, piece, op.i32Const, unitShift, op.i32ShrU, op.i32Const, bulkUnits, op.i32Add));
   const all = (): void => {
     out.put(op.localGet, target, op.localGet, source, op.localGet, length);
     operate();
@@ -178,8 +191,8 @@ function writePieces(out: Writer, indices: Indices, code: number, operate: () =>
   // Short, or around the end of the address space, where the whole operation traps: in one piece.
   out.put(op.localGet, length);
   constant(out, 1 << pieceShift);
-  out.put(op.i32LeU, op.localGet, target, op.localGet, length, op.i32Add, op.localGet, target, op.i32LtU, 0x72);
-  if (hasSource) out.put(op.localGet, source, op.localGet, length, op.i32Add, op.localGet, source, op.i32LtU, 0x72);
+  out.put(op.i32LeU, op.localGet, target, op.localGet, length, op.i32Add, op.localGet, target, op.i32LtU, op.i32Or);
+  if (hasSource) out.put(op.localGet, source, op.localGet, length, op.i32Add, op.localGet, source, op.i32LtU, op.i32Or);
   out.put(op.if, noValues);
   // An operation that traps for its length charges as much as one piece.
   out.put(op.localGet, length);

@@ -190,6 +190,10 @@ export const afterFd: Uint8Array = tableOf(0x114, [
   [0x100, 0x113, shape.refusedRelaxed],
 ]);
 
+/** What a vector instruction costs, and a load or a store. */
+export const vectorCost = 2;
+export const memoryCost = 4;
+
 /** Units of the instructions that cost more, or less, than one. */
 export const costs: Uint8Array = costTable();
 
@@ -201,12 +205,15 @@ function costTable(): Uint8Array {
   for (const slow of [0x6d, 0x6e, 0x6f, 0x70, 0x7f, 0x80, 0x81, 0x82, 0x91, 0x95, 0x9f, 0xa3]) table[slow] = 8;
   for (const call of [0x10, 0x12]) table[call] = 3;
   for (const indirect of [0x11, 0x13, 0x14, 0x15]) table[indirect] = 8;
-  // Catching and throwing walk the stack.
+  // Catching and throwing walk the stack; a handler is looked at by each exception that comes through.
   for (const exception of [0x08, 0x09, 0x0a]) table[exception] = 200;
-  table[0x40] = 200;
+  for (const handler of [0x06, 0x1f]) table[handler] = 20;
+  // A load that misses all caches takes a hundred times as long as one that does not.
+  table.fill(memoryCost, 0x28, 0x3f);
+  table[0x25] = 2;
+  table[0x26] = 16;
   return table;
 }
 
 /** The charge for a call of an imported function: it leaves WebAssembly and does work of the host's. */
 export const hostCallCost = 64;
-export const vectorCost = 2;

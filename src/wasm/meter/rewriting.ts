@@ -90,8 +90,9 @@ export class Rewriting {
   }
 
   #scan(): { readonly scan: Scan; readonly bodies: readonly Body[] } {
-    const { bytes, bounds } = this.#original;
-    const scan = new Scan(bytes, { importedFunctions: this.#imported, bounds, isDeterministic: this.#isDeterministic });
+    const { bytes, bounds, signatures } = this.#original;
+    const arityOf = (type: number): number => (signatures[type]?.parameters.length ?? 0) + (signatures[type]?.results.length ?? 0);
+    const scan = new Scan(bytes, { importedFunctions: this.#imported, bounds, arityOf, isDeterministic: this.#isDeterministic });
     const bodies: Body[] = [];
     let hasVectors = this.#original.signatures.some(({ parameters, results }) =>
       [...parameters, ...results].some(({ text }) => text === "v128"),

@@ -1,6 +1,6 @@
 import { BinaryError, BoundError } from "../binary.ts";
 import type { ModuleBounds } from "./bounds.ts";
-import { afterFc, afterFd, costs, firstNoted, hostCallCost, oneByte, shape, vectorCost } from "./opcodes.ts";
+import { afterFc, afterFd, costs, firstNoted, hostCallCost, memoryCost, oneByte, shape, vectorCost } from "./opcodes.ts";
 import { numberAt, skipMemoryArgument, skipNumber, skipPrefixed, skipRare, skipTypePrefix, unknown } from "./skip.ts";
 
 /**
@@ -29,6 +29,8 @@ export interface FunctionScan {
 export interface ScanOptions {
   readonly importedFunctions: number;
   readonly bounds: ModuleBounds;
+  /** How many values the blocks of a type take and give. */
+  readonly arityOf: (type: number) => number;
   /** Whether results that may be NaNs are noted, and what differs between engines is refused. */
   readonly isDeterministic: boolean;
 }
@@ -79,6 +81,7 @@ export class Scan {
   readonly #bytes: Uint8Array;
   readonly #importedFunctions: number;
   readonly #bounds: ModuleBounds;
+  readonly #arityOf: (type: number) => number;
   readonly #isDeterministic: boolean;
   /** By open block: the innermost loop around it, and itself where it is one. */
   #around: number[] = [];
@@ -94,12 +97,13 @@ export class Scan {
   #hasVectors = false;
   #joins = 0;
 
-  constructor(bytes: Uint8Array, { importedFunctions, bounds, isDeterministic }: ScanOptions) {
+  constructor(bytes: Uint8Array, { importedFunctions, bounds, arityOf, isDeterministic }: ScanOptions) {
     this.#bytes = bytes;
     // Compilers' modules have a note in each six to eight bytes.
     this.notes = new Numbers(bytes.length + 1280);
     this.#importedFunctions = importedFunctions;
     this.#bounds = bounds;
+    this.#arityOf = arityOf;
     this.#isDeterministic = isDeterministic;
   }
 
@@ -111,7 +115,9 @@ export class Scan {
     this.#own = [];
     this.#broken = [false];
     this.#loop = -1;
-    this.#cost = this.#brokenAt = this.#called = 0;
+    // An engine's first code for a function sets each local.
+    this.#cost = Math.floor(locals / 4);
+    this.#brokenAt = this.#called = 0;
     this.#hasTry = this.#hasVectors = false;
     this.#read(start, end);
     const blocks = (this.notes.length - notesFrom) / noteStride;
@@ -186,6 +192,7 @@ export class Scan {
     }
     const kind = (prefix === 0xfc ? afterFc[op] : afterFd[op]) ?? shape.unknown;
     if (kind === shape.unknown) throw unknown(at, `0x${prefix.toString(16)} ${op}`);
+    if (kind === shape.memoryArgument || kind === shape.memoryLane) this.#cost += memoryCost;
     const next = skipPrefixed(bytes, prefix, at);
     if (kind === shape.bulk) this.#push(kind, at, next, op);
     if (kind === shape.float || kind === shape.refusedRelaxed) {
@@ -277,6 +284,8 @@ export class Scan {
     if (kind === shape.try) this.#hasTry = true;
     if (kind === shape.loop) this.#openLoop(at);
     this.#own.push(kind === shape.loop ? this.#loop : -1);
+    // Values may have to be moved at the block's label.
+    if (hasTypeIndex(this.#bytes[at + 1] ?? 0)) this.#cost += this.#arityOf(numberAt(this.#bytes, at + 1));
     return next;
   }
 
@@ -288,7 +297,7 @@ export class Scan {
   #openLoop(at: number): void {
     this.#loop = this.loopCalls.push(false) - 1;
     // A type that is an index may take parameters, and then a charge has no place before a branch.
-    this.loopBranches.push((this.#bytes[at + 1] ?? 0) < 0x40 || (this.#bytes[at + 1] ?? 0) > 0x7f ? Number.POSITIVE_INFINITY : 0);
+    this.loopBranches.push(hasTypeIndex(this.#bytes[at + 1] ?? 0) ? Number.POSITIVE_INFINITY : 0);
   }
 
   /** Counts a branch to a label, where that is a loop's header. */
@@ -362,6 +371,11 @@ export class Scan {
     this.#push(kind, at, next, target);
     return next;
   }
+}
+
+/** A block's type that is not negative as a signed number is an index. */
+function hasTypeIndex(code: number): boolean {
+  return code < 0x40 || code > 0x7f;
 }
 
 /** The greatest sum of costs. */

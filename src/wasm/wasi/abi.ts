@@ -7,6 +7,7 @@
 export const Errno = {
   success: 0,
   acces: 2,
+  again: 6,
   badf: 8,
   exist: 20,
   fbig: 22,

@@ -10,6 +10,13 @@ const MAX_IOVECS = 1024;
 /** At most this many entries are looked at, empty ones included. */
 const MAX_IOVEC_SCAN = 65_536;
 
+export interface GuestListener {
+  /** See `WasiOptions.called`. */
+  readonly called?: () => void;
+  /** See `WasiOptions.ended`. */
+  readonly ended?: () => void;
+}
+
 /**
  * The guest's linear memory. Every pointer is checked here before the host touches a byte: outside the
  * memory is an {@link AbiTrap} (threat: a guest that aims the host at what is not its own).
@@ -26,6 +33,11 @@ export class GuestMemory {
   #memory: WebAssembly.Memory | undefined;
   #buffer: ArrayBuffer = NO_BUFFER;
   #ended: { readonly reason: unknown } | undefined;
+  readonly #listener: GuestListener;
+
+  constructor(listener: GuestListener = {}) {
+    this.#listener = listener;
+  }
 
   bind(memory: WebAssembly.Memory): void {
     this.#memory = memory;
@@ -41,14 +53,18 @@ export class GuestMemory {
    * and go on (threat: `catch_all` around `proc_exit`, a trap or a limit).
    */
   end(reason: unknown): never {
-    this.#ended ??= { reason };
-    this.#memory = undefined;
+    if (this.#ended === undefined) {
+      this.#ended = { reason };
+      this.#memory = undefined;
+      this.#listener.ended?.();
+    }
     throw this.#ended.reason;
   }
 
-  /** Must be called before the first access of each WASI call; growth replaces the buffer. */
+  /** Must be called before the first access of each WASI call, and after each wait in one; growth replaces the buffer. */
   refresh(): void {
     const memory = this.#memory;
+    this.#listener.called?.();
     if (memory === undefined) this.end(this.ended ?? new AbiTrap("Cannot call WASI: no memory is bound"));
     const buffer = memory.buffer;
     if (buffer !== this.#buffer) {

@@ -71,10 +71,13 @@ export function fdWrite(state: WasiState, fd: number, transfer: Transfer): numbe
   if (node !== "stdout" && node !== "stderr") return Errno.badf;
   memory.check(transfer.result, 4);
   const total = memory.readIovecs(transfer.iovecs, transfer.count);
+  const { isCongested } = state.options;
+  if (total > 0 && isCongested?.() === true) return Errno.again;
   state.charge(total / 16);
   memory.setU32(transfer.result, total);
   const write = node === "stdout" ? state.options.stdout : state.options.stderr;
-  if (total > STREAM_PIECE_BYTES) return writePieces(state, write, { iovecs: [...memory.iovecs], index: 0 });
+  if (total > STREAM_PIECE_BYTES)
+    return writePieces(state, write, { iovecs: [...memory.iovecs], index: 0, written: 0, result: transfer.result });
   if (total === 0) return Errno.success;
   const pending = deliver(state, write, gather(state, total));
   return pending === undefined ? Errno.success : pending.then(succeed);
@@ -163,23 +166,33 @@ function deliver(state: WasiState, write: StreamCallback, bytes: Uint8Array<Arra
   }
 }
 
+interface Pieces {
+  readonly iovecs: readonly number[];
+  index: number;
+  written: number;
+  /** Where the number of bytes goes that were taken. */
+  readonly result: number;
+}
+
 /** Hands over a large write in pieces, one after the other; goes on in the background where one must wait. */
-function writePieces(
-  state: WasiState,
-  write: StreamCallback,
-  rest: { readonly iovecs: readonly number[]; index: number },
-): number | Promise<number> {
+function writePieces(state: WasiState, write: StreamCallback, rest: Pieces): number | Promise<number> {
+  const { isCongested } = state.options;
   for (; rest.index < rest.iovecs.length; rest.index += 2) {
     const start = rest.iovecs[rest.index] ?? 0;
     const end = start + (rest.iovecs[rest.index + 1] ?? 0);
     for (let at = start; at < end; at += STREAM_PIECE_BYTES) {
       state.memory.refresh();
+      if (isCongested?.() === true) {
+        state.memory.setU32(rest.result, rest.written);
+        return Errno.success;
+      }
       const length = Math.min(STREAM_PIECE_BYTES, end - at);
       const pending = deliver(state, write, state.memory.copyOut(at, length));
+      rest.written += length;
       if (pending === undefined) continue;
       const tail = at + length < end ? [at + length, end - at - length] : [];
       const iovecs = [...tail, ...rest.iovecs.slice(rest.index + 2)];
-      return pending.then(() => writePieces(state, write, { iovecs, index: 0 }));
+      return pending.then(() => writePieces(state, write, { ...rest, iovecs, index: 0 }));
     }
   }
   return Errno.success;

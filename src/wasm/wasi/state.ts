@@ -33,10 +33,20 @@ export interface WasiOptions {
   readonly sleep?: (milliseconds: number) => Promise<void>;
   /**
    * Hears of host work that grows with what the guest asked for, in the middle of a call: one unit for
-   * each 16 bytes moved and for each directory entry, path component or subscription looked at. May
+   * each 16 bytes moved and for each directory entry, path component or subscription looked at, and eight
+   * for each random byte. May
    * throw: the throw unwinds the guest. Not called for work below one unit.
    */
   readonly charge?: (units: number) => void;
+  /** Hears of each call, before it does anything. */
+  readonly called?: () => void;
+  /**
+   * Whether stdout and stderr take nothing more at the moment: `fd_write` then answers EAGAIN, or the number of bytes that
+   * it has handed over so far.
+   */
+  readonly isCongested?: () => boolean;
+  /** Hears once that the guest was ended, whether the guest catches the throw or not. */
+  readonly ended?: () => void;
   /**
    * "enforced": a descriptor can do what its rights say, as the specification has it. "ignored": a
    * descriptor opened for reading or writing can do all that its node can, whatever rights were asked
@@ -54,7 +64,7 @@ export interface EncodedStrings {
 /** All that one run's WASI functions share. */
 export class WasiState {
   readonly options: WasiOptions;
-  readonly memory = new GuestMemory();
+  readonly memory: GuestMemory;
   readonly descriptors: DescriptorTable;
   readonly lookup: PathLookup;
   readonly clock: Clock;
@@ -65,6 +75,7 @@ export class WasiState {
 
   constructor(options: WasiOptions) {
     this.options = options;
+    this.memory = new GuestMemory(options);
     this.clock = options.clock ?? systemClock;
     this.descriptors = new DescriptorTable(options.fs);
     this.lookup = new PathLookup(this.memory, options.fs.root);

@@ -3,5 +3,5 @@
 set -eu
 cd "$(dirname "$0")"
 for source in *.wat; do
-  wat2wasm --enable-exceptions -o "${source%.wat}.wasm" "$source"
+  wat2wasm --enable-exceptions --enable-tail-call -o "${source%.wat}.wasm" "$source"
 done

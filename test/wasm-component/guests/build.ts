@@ -31,7 +31,7 @@ try {
   jco("new", embedded, "-o", join(folder, "text.wasm"));
   run("clang-19", "--target=wasm32-wasi", "-O2", "-Wl,--strip-all", "command.c", "-o", core);
   jco("new", core, "--wasi-command", "-o", join(folder, "command.wasm"));
-  for (const name of ["names", "proto", "two-memories", "memory-twice"]) {
+  for (const name of ["names", "proto", "two-memories", "memory-twice", "loops", "loop-start"]) {
     writeFileSync(join(folder, `${name}.wasm`), await parse(readFileSync(join(folder, `${name}.wat`), "utf8")));
   }
   // A snapshot of an engine differs at each build, so it is made only where it is asked for.

@@ -53,7 +53,7 @@ export class Files {
   }
 
   nowNs(): bigint {
-    return BigInt(Date.now()) * 1_000_000n;
+    return this.state.clock.realtimeNs();
   }
 
   opened(node: Node): void {

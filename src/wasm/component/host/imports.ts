@@ -49,6 +49,30 @@ const ioInterfaces: Record<string, object> = {
 export function makeImports(state: RunState, options: CliOptions): Record<string, object> {
   const imports: Record<string, object> = Object.create(null);
   const all = { ...ioInterfaces, ...makeCli(state, options), ...makeClocks(state), ...makeRandom(state), ...makeFileSystem(state) };
-  for (const [name, functions] of Object.entries(all)) imports[name] = Object.assign(Object.create(null), functions);
+  for (const [name, functions] of Object.entries(all)) imports[name] = charged(functions, state);
   return imports;
+}
+
+/** The interface with each call of its functions charged; methods of its classes charge where they look whether the run goes on. */
+function charged(functions: object, { slices }: RunState): object {
+  const interfaceOf: Record<string, unknown> = Object.create(null);
+  for (const [name, value] of Object.entries(functions)) {
+    const isFunction = typeof value === "function" && !isClass(name);
+    interfaceOf[name] = isFunction ? chargedCall(value as AnyFunction, slices) : value;
+  }
+  return interfaceOf;
+}
+
+type AnyFunction = (...parameters: never[]) => unknown;
+
+/** jco's names for resources begin with a capital, those of functions do not. */
+function isClass(name: string): boolean {
+  return /^[A-Z]/.test(name);
+}
+
+function chargedCall(call: AnyFunction, slices: RunState["slices"]): AnyFunction {
+  return (...parameters) => {
+    slices.called();
+    return call(...parameters);
+  };
 }

@@ -46,6 +46,7 @@ export class InputStream {
     this.#state.assertLive();
     if (length === 0n) return new Uint8Array(0);
     const bytes = this.#source(length < maxChunkBytes ? Number(length) : maxChunkBytes);
+    this.#state.move(bytes.length);
     if (bytes.length === 0) throw closed;
     return bytes;
   }
@@ -103,7 +104,8 @@ export class OutputStream {
   blockingWriteAndFlush(bytes: Uint8Array): Promise<void> | void {
     this.#state.assertLive();
     if (bytes.length > 4096) throw new TypeError("the guest wrote more than 4096 bytes at once");
-    return this.#write(bytes);
+    const written = this.#write(bytes);
+    return written === undefined ? undefined : this.#state.slices.away(written);
   }
 
   flush(): void {
@@ -113,7 +115,7 @@ export class OutputStream {
   /** What was written is with the host already; here the guest waits for whoever reads it. */
   blockingFlush(): Promise<void> {
     this.#state.assertLive();
-    return this.#state.settle();
+    return this.#state.slices.away(this.#state.settle());
   }
 
   writeZeroes(length: bigint): void {
@@ -149,14 +151,14 @@ export class OutputStream {
   }
 }
 
-/** Ready at once, or at a moment of `performance.now()`. */
+/** Ready at once, or at a moment of the run's monotonic clock. */
 export class Pollable {
   readonly #state: RunState;
-  readonly #dueMs: number;
+  readonly #dueNs: bigint;
 
-  constructor(state: RunState, dueMs = 0) {
+  constructor(state: RunState, dueNs = 0n) {
     this.#state = state;
-    this.#dueMs = dueMs;
+    this.#dueNs = dueNs;
   }
 
   /**
@@ -171,16 +173,13 @@ export class Pollable {
 
   ready(): boolean {
     this.#state.assertLive();
-    return this.#dueMs <= performance.now();
+    return this.#isDue;
   }
 
   /** Never rejected; see {@link Pollable.drop}. */
   async block(): Promise<void> {
     // A timer of the host may fire a little early.
-    for (let leftMs = this.#leftMs(); !this.#state.isOver; leftMs = this.#leftMs()) {
-      await this.#wait(leftMs);
-      if (this.#leftMs() <= 0) return;
-    }
+    while (!this.#state.isOver && !this.#isDue) await this.#wait();
   }
 
   /** The one that is ready first, and the places of all that are ready then. */
@@ -189,20 +188,23 @@ export class Pollable {
     // Nothing tells whose run it is; a list whose length throws ends the guest as `drop` does.
     if (first === undefined) return emptyPoll;
     if (list.length > maxPollables) first.#state.note({ trap: `polled ${list.length} things at once` });
-    const next = list.reduce((soonest, one) => (one.#dueMs < soonest.#dueMs ? one : soonest));
+    const next = list.reduce((soonest, one) => (one.#dueNs < soonest.#dueNs ? one : soonest));
+    first.#state.slices.work(list.length);
     await next.block();
-    const nowMs = performance.now();
-    return Uint32Array.from(list.flatMap((one, index) => (one.#dueMs <= nowMs ? [index] : [])));
+    const nowNs = first.#state.clock.monotonicNs();
+    return Uint32Array.from(list.flatMap((one, index) => (one.#dueNs <= nowNs ? [index] : [])));
   }
 
-  #leftMs(): number {
-    return this.#dueMs - performance.now();
+  get #isDue(): boolean {
+    return this.#dueNs <= this.#state.clock.monotonicNs();
   }
 
-  async #wait(leftMs: number): Promise<void> {
-    const { yielder } = this.#state;
+  async #wait(): Promise<void> {
+    const { clock, slices } = this.#state;
+    const leftMs = Math.ceil(Number(this.#dueNs - clock.monotonicNs()) / 1e6);
     try {
-      await (leftMs > 0 ? yielder.sleep(Math.ceil(leftMs)) : yielder.after(undefined));
+      if (clock.skip === undefined) await slices.sleep(leftMs);
+      else clock.skip(leftMs);
     } catch (reason) {
       this.#state.note({ reason });
     }

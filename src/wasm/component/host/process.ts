@@ -50,22 +50,17 @@ export function makeCli(state: RunState, { program, stdout }: CliOptions): Recor
 }
 
 export function makeClocks(state: RunState): Record<string, object> {
-  const monotonicNs = (): bigint => BigInt(Math.floor(performance.now() * 1000)) * 1000n;
-  const resolutionNs = 1000n;
-  const afterNs = (ns: bigint): Pollable => new Pollable(state, performance.now() + Number(ns) / 1e6);
+  const { clock } = state;
   return {
     "wasi:clocks/monotonic-clock": {
-      now: monotonicNs,
-      resolution: () => resolutionNs,
-      subscribeInstant: (instantNs: bigint) => {
-        const leftNs = instantNs - monotonicNs();
-        return afterNs(leftNs > 0n ? leftNs : 0n);
-      },
-      subscribeDuration: afterNs,
+      now: () => clock.monotonicNs(),
+      resolution: () => clock.resolutionNs,
+      subscribeInstant: (instantNs: bigint) => new Pollable(state, instantNs),
+      subscribeDuration: (durationNs: bigint) => new Pollable(state, clock.monotonicNs() + durationNs),
     },
     "wasi:clocks/wall-clock": {
-      now: () => toDatetime(BigInt(Date.now()) * 1_000_000n),
-      resolution: () => ({ seconds: 0n, nanoseconds: 1_000_000 }),
+      now: () => toDatetime(clock.realtimeNs()),
+      resolution: () => toDatetime(clock.resolutionNs),
     },
   };
 }
@@ -84,10 +79,15 @@ export function makeRandom(state: RunState): Record<string, object> {
     state.assertLive();
     if (length > BigInt(state.maxBytes)) throw new TypeError(`the guest asked for ${length} random bytes`);
     const filled = new Uint8Array(Number(length));
-    for (let at = 0; at < filled.length; at += maxRandomBytes) crypto.getRandomValues(filled.subarray(at, at + maxRandomBytes));
+    state.move(filled.length);
+    for (let at = 0; at < filled.length; at += maxRandomBytes) state.random(filled.subarray(at, at + maxRandomBytes));
     return filled;
   };
-  const u64 = (): bigint => crypto.getRandomValues(new BigUint64Array(1))[0] ?? 0n;
+  const u64 = (): bigint => {
+    const drawn = new Uint8Array(8);
+    state.random(drawn);
+    return new DataView(drawn.buffer).getBigUint64(0, true);
+  };
   return {
     "wasi:random/random": { getRandomBytes: bytes, getRandomU64: u64 },
     "wasi:random/insecure": { getInsecureRandomBytes: bytes, getInsecureRandomU64: u64 },

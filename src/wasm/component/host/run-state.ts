@@ -1,6 +1,8 @@
 import type { RunIo } from "../../../backend.ts";
+import type { WasmRun } from "../../artifact.ts";
+import type { Slices } from "../../slices.ts";
+import type { GuestClock } from "../../surroundings.ts";
 import type { FileSystem } from "../../wasi/index.ts";
-import type { Yielder } from "../../yielder.ts";
 
 /** It ended itself, it broke the interface, or its run was ended from outside. */
 type EndReason = { readonly exitCode: number } | { readonly trap: string } | { readonly reason: unknown };
@@ -19,11 +21,17 @@ export class GuestEnd extends Error {
   }
 }
 
+/** So many bytes are moved for a unit of fuel. */
+const bytesPerUnit = 16;
+
 /** What one run's host functions share. */
 export class RunState {
   readonly io: RunIo;
   readonly fs: FileSystem;
-  readonly yielder: Yielder;
+  readonly slices: Slices;
+  readonly clock: GuestClock;
+  /** Fills the target with random bytes. */
+  readonly random: (target: Uint8Array<ArrayBuffer>) => void;
   /** The most bytes that one host call may allocate for the guest. */
   readonly maxBytes: number;
   readonly #signal: AbortSignal;
@@ -31,11 +39,13 @@ export class RunState {
   readonly #whenEnded = Promise.withResolvers<void>();
   #ended: GuestEnd | undefined;
 
-  constructor(io: RunIo, fs: FileSystem, yielder: Yielder, maxBytes: number) {
+  constructor({ io, slices, clock, surroundings, memoryBytes }: WasmRun, fs: FileSystem) {
     this.io = io;
     this.fs = fs;
-    this.yielder = yielder;
-    this.maxBytes = maxBytes;
+    this.slices = slices;
+    this.clock = clock;
+    this.random = surroundings.random ?? ((target) => void crypto.getRandomValues(target));
+    this.maxBytes = memoryBytes;
     this.#signal = io.signal;
   }
 
@@ -60,13 +70,20 @@ export class RunState {
    * host throws (threat: `catch_all` around a limit).
    */
   assertLive(): void {
+    this.slices.called();
     if (this.isOver) throw this.#ended;
+  }
+
+  /** Counts bytes that the host moves for the guest. */
+  move(bytes: number): void {
+    this.slices.work(Math.floor(bytes / bytesPerUnit));
   }
 
   /** Ends the guest at its next host call; the first reason stays. */
   note(why: EndReason): void {
     if (this.#ended !== undefined) return;
     this.#ended = new GuestEnd(why);
+    this.slices.poison();
     this.#whenEnded.resolve();
   }
 
@@ -79,8 +96,9 @@ export class RunState {
   write(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void> | void {
     this.assertLive();
     if (bytes.length === 0) return;
+    this.move(bytes.length);
     try {
-      const written = this.yielder.after(this.io[stream](bytes.slice()));
+      const written = this.io[stream](bytes.slice());
       return written?.catch((reason: unknown) => this.end({ reason }));
     } catch (reason) {
       this.end({ reason });

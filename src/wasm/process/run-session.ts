@@ -1,0 +1,220 @@
+import { enforcedValue, type OutputFile, type Plan, type RunIo, type RunReport } from "../../backend.ts";
+import { ToolRuntimeError } from "../../errors.ts";
+import type { Limit } from "../../limits.ts";
+import { childError, type ChildHandle, type Ending, type Listener } from "./child-handle.ts";
+import { frameKinds, ProtocolError, type Frame } from "./frames.ts";
+import { outputWindow, type RunMessage } from "./protocol.ts";
+import { joinReadings, type ReadingParts } from "./readings.ts";
+import { parseDone, parseFailed, parseFilePath, type Done } from "./replies.ts";
+import type { ProcessUsage } from "./usage.ts";
+
+/** Between the word that ends a run and SIGKILL: a guest that is metered has ended, and told its figures, long before. */
+const endGraceMs = 25;
+/** A child that does not begin with the guest within this time never will. */
+const startTimeoutMs = 10_000;
+/** The runtime ends a run at its wall time; this is for one that does not. */
+const overtimeMs = 1000;
+const cpuPollMs = 20;
+/** A metered guest ends at the limit by itself; this much later so does one that is not, and whatever else runs in the process. */
+const cpuOvertimeMs = 50;
+
+/** Why the service killed the child. */
+type KillReason = "ended" | "silent" | Extract<Limit, "timeout" | "cpuTime">;
+
+/** One run on one child. Threat: the child may be the guest's own; nothing that it says is taken without a check. */
+export class RunSession implements Listener {
+  /** Whether the child may have another run of the same tool. */
+  isClean = false;
+  readonly #child: ChildHandle;
+  readonly #plan: Plan;
+  readonly #io: RunIo;
+  readonly #run: number;
+  readonly #before: ProcessUsage;
+  readonly #settled = Promise.withResolvers<RunReport>();
+  readonly #files: OutputFile[] = [];
+  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  #hasStarted = false;
+  #isOver = false;
+  #killedFor: KillReason | undefined;
+  #takenBytes = 0;
+  #takenFrames = 0;
+  readonly #onAbort = (): void => this.#end();
+
+  constructor(child: ChildHandle, plan: Plan, io: RunIo) {
+    this.#child = child;
+    this.#plan = plan;
+    this.#io = io;
+    this.#run = child.nextRun();
+    this.#before = this.#usage();
+  }
+
+  #usage(): ProcessUsage {
+    const { limits, usage } = this.#child;
+    const cpu = enforcedValue(this.#plan, "cpuTime") !== undefined;
+    return usage.read({ cpu, memory: limits.memory !== undefined, throttled: limits.cpu !== undefined, memoryKills: false });
+  }
+
+  /**
+   * Runs the tool. Where the child cannot be used again it is still to be killed by whoever called.
+   *
+   * @throws what the engine throws, `ERR_BACKEND_FAILED` where the child fails.
+   */
+  async perform(): Promise<RunReport> {
+    const { signal } = this.#io;
+    signal.throwIfAborted();
+    // Nobody waits for it where the message could not be sent.
+    this.#settled.promise.catch(() => undefined);
+    this.#child.listen(this);
+    this.#child.fileBytes = Math.max(enforcedValue(this.#plan, "disk") ?? 0, enforcedValue(this.#plan, "memory") ?? 0);
+    signal.addEventListener("abort", this.#onAbort, { once: true });
+    const startTimer = this.#after(startTimeoutMs, () => this.#hasStarted || this.#kill("silent"));
+    const cpuTimer = this.#watchCpuTime();
+    try {
+      this.#send();
+      return await this.#settled.promise;
+    } finally {
+      clearInterval(cpuTimer);
+      clearTimeout(startTimer);
+      for (const timer of this.#timers) clearTimeout(timer);
+      signal.removeEventListener("abort", this.#onAbort);
+      this.#child.listen(undefined);
+    }
+  }
+
+  #send(): void {
+    const { id, stdin, files, env, maxOutputFiles } = this.#io;
+    const { tool: _, ...plan } = this.#plan;
+    const parts = files.map(({ path, bytes }) => ({ path, bytes: bytes.length }));
+    const message: RunMessage = { plan, id, stdinBytes: stdin.length, files: parts, env, maxOutputFiles };
+    const payload = files.length === 0 ? stdin : Buffer.concat([stdin, ...files.map(({ bytes }) => bytes)]);
+    this.#child.send(frameKinds.run, this.#run, { json: message, payload });
+  }
+
+  #after(ms: number, work: () => void): ReturnType<typeof setTimeout> {
+    const timer = setTimeout(work, Math.min(ms, 2 ** 31 - 1));
+    this.#timers.add(timer);
+    return timer;
+  }
+
+  #kill(reason: KillReason): void {
+    this.#killedFor ??= reason;
+    void this.#child.kill();
+  }
+
+  /** The run was ended from outside: the child may say in a moment how far it came, and is killed. */
+  #end(): void {
+    const { reason } = this.#io.signal;
+    this.#child.send(frameKinds.end, this.#run, { json: { code: reason instanceof ToolRuntimeError ? reason.code : "ERR_ABORTED" } });
+    this.#after(endGraceMs, () => this.#kill("ended"));
+  }
+
+  #watchCpuTime(): ReturnType<typeof setInterval> | undefined {
+    const limitMs = enforcedValue(this.#plan, "cpuTime");
+    const before = this.#before.cpu;
+    if (limitMs === undefined || before === undefined) return undefined;
+    return setInterval(() => {
+      const used = this.#child.usage.readCpu();
+      if (used !== undefined && used.usedMs - before.usedMs >= limitMs + cpuOvertimeMs) this.#kill("cpuTime");
+    }, cpuPollMs);
+  }
+
+  take(frame: Frame): void | Promise<void> {
+    if (frame.run !== this.#run) throw new ProtocolError("it spoke for another run");
+    if (this.#isOver) throw new ProtocolError("it went on after it had reported");
+    if (frame.kind === frameKinds.started) return this.#start();
+    if (frame.kind === frameKinds.failed) return this.#fail(parseFailed(frame.json));
+    if (!this.#hasStarted) throw new ProtocolError("it had output before it started");
+    if (frame.kind === frameKinds.stdout || frame.kind === frameKinds.stderr) return this.#takeOutput(frame);
+    if (frame.kind === frameKinds.file) return this.#takeFile(frame);
+    if (frame.kind === frameKinds.done) return this.#finish(parseDone(frame.json));
+    throw new ProtocolError("it did not answer what it was asked");
+  }
+
+  #start(): void {
+    if (this.#hasStarted) throw new ProtocolError("it started twice");
+    this.#hasStarted = true;
+    const timeoutMs = enforcedValue(this.#plan, "timeout");
+    if (timeoutMs !== undefined) this.#after(timeoutMs + overtimeMs, () => this.#kill("timeout"));
+    this.#io.started();
+  }
+
+  #takeOutput({ kind, payload }: Frame): void | Promise<void> {
+    // It would cost the reader work that no output limit counts.
+    if (payload.length === 0) throw new ProtocolError("it sent output without a byte");
+    if (this.#io.signal.aborted) return;
+    let taken: void | Promise<void>;
+    try {
+      taken = kind === frameKinds.stdout ? this.#io.stdout(payload) : this.#io.stderr(payload);
+    } catch (error) {
+      return this.#refuse(error);
+    }
+    if (taken === undefined) return this.#ack(payload.length);
+    return taken.then(
+      () => this.#ack(payload.length),
+      (error: unknown) => this.#refuse(error),
+    );
+  }
+
+  /** The runtime wants no more of it. Once the run is ended that is no news. */
+  #refuse(error: unknown): void {
+    if (this.#io.signal.aborted) return;
+    this.#settled.reject(error);
+  }
+
+  #ack(bytes: number): void {
+    this.#takenBytes += bytes;
+    this.#takenFrames++;
+    if (this.#takenBytes < outputWindow.bytes / 4 && this.#takenFrames < outputWindow.frames / 4) return;
+    this.#child.send(frameKinds.ack, this.#run, { json: { bytes: this.#takenBytes, frames: this.#takenFrames } });
+    this.#takenBytes = 0;
+    this.#takenFrames = 0;
+  }
+
+  #takeFile({ json, payload }: Frame): void {
+    if (this.#files.length >= this.#io.maxOutputFiles) throw new ProtocolError("it sent more files than it may");
+    const path = parseFilePath(json);
+    if (this.#files.some((file) => file.path === path)) throw new ProtocolError("it sent a file twice");
+    this.#child.fileBytes -= payload.length;
+    this.#files.push({ path, bytes: payload });
+  }
+
+  #finish({ exit, readings: told, limitHit, cpuMs }: Done): void {
+    this.#isOver = true;
+    const { aborted } = this.#io.signal;
+    this.isClean = !aborted && exit.kind === "exited" && limitHit === undefined;
+    const files = this.isClean ? this.#files : [];
+    const readings = this.#readings({ told, toldCpuMs: cpuMs, isKilled: false }, this.#usage());
+    this.#settled.resolve({ exit, readings, files, ...(limitHit === undefined ? {} : { limitHit }) });
+  }
+
+  #fail(error: ToolRuntimeError): void {
+    this.#isOver = true;
+    this.#settled.reject(error.with({ started: this.#hasStarted }));
+  }
+
+  #readings(parts: Pick<ReadingParts, "told" | "toldCpuMs" | "isKilled">, after: ProcessUsage): RunReport["readings"] {
+    return joinReadings({ ...parts, plan: this.#plan, limits: this.#child.limits, before: this.#before, after });
+  }
+
+  lost(ending: Ending): void {
+    const killedFor = this.#killedFor;
+    const { usage } = ending;
+    const readings = this.#readings({ told: [], isKilled: killedFor !== undefined }, usage);
+    const limitHit = this.#limitHit(usage);
+    if (killedFor !== "ended" && limitHit === undefined) {
+      this.#settled.reject(childError("run the tool", ending, this.#hasStarted));
+      return;
+    }
+    const exit = { kind: "signalled", signal: "SIGKILL", number: 9 } as const;
+    this.#settled.resolve({ exit, readings, files: [], ...(limitHit === undefined ? {} : { limitHit }) });
+  }
+
+  /** The limit that ended the process, where one did. */
+  #limitHit({ cpu, peakBytes, memoryKills }: ProcessUsage): RunReport["limitHit"] {
+    const killedFor = this.#killedFor;
+    if (killedFor === "cpuTime") return { limit: "cpuTime", observed: (cpu?.usedMs ?? 0) - (this.#before.cpu?.usedMs ?? 0) };
+    if (killedFor === "timeout") return { limit: "timeout" };
+    if (killedFor !== undefined || memoryKills === 0 || enforcedValue(this.#plan, "memory") === undefined) return undefined;
+    return { limit: "memory", ...(peakBytes === undefined ? {} : { observed: peakBytes }) };
+  }
+}

@@ -1,0 +1,304 @@
+import type { RunIo, RunReport } from "../backend.ts";
+import type { Limit, LimitReading } from "../limits.ts";
+import { FuelMeter } from "./meter/index.ts";
+import { stretchMs, type Turns } from "./turns.ts";
+
+/**
+ * What a module begins with, in units, and each slice until it is known how fast the guest is. The slowest code that there is,
+ * which touches a fresh page of memory with every other instruction, takes some milliseconds for it, what is usual as many
+ * microseconds.
+ */
+export const firstSliceUnits = 25_000;
+/** Bounds of a slice. Between them it is as long as {@link stretchMs} by what the last one took. */
+const minSliceUnits = 10_000;
+/** Looking at the clock once in so many units costs about a hundredth. */
+const maxSliceUnits = 100_000;
+/** The most that a slice grows, or shrinks, from one to the next. */
+const sliceFactor = 4;
+/** What a host call costs in fuel, besides what it moves and looks at: about the time that it takes. */
+const hostCallUnits = 1000;
+/** So much of host work is done between two looks at the clock. */
+const lookEveryUnits = 32 * hostCallUnits;
+/** So many bytes may wait for a slow reader before the guest is told to write no more; a single write may be as large. */
+const maxPendingBytes = 2 ** 20;
+/** The longest that a guest may hold the event loop where nothing can suspend it, in ms. */
+export const inlineBudgetMs = 20;
+
+export interface SliceLimits {
+  readonly timeoutMs?: number | undefined;
+  readonly cpuMs?: number | undefined;
+  readonly fuel?: number | undefined;
+}
+
+/** What the checkpoints ended a run by. */
+export interface SliceEnd {
+  readonly limit: Limit | "inline";
+  readonly observed: number;
+}
+
+/**
+ * One run's slices: what its guest calls when fuel has run out, and the three limits that are held there. `timeout` by the
+ * clock, `cpuTime` by the time that the guest, and the host for it, kept the event loop, `fuel` by count.
+ *
+ * A guest is ended by the answer -1 and never by a throw, which it could catch.
+ */
+export class Slices {
+  readonly meter: FuelMeter;
+  readonly #io: RunIo;
+  readonly #turns: Turns;
+  readonly #limits: SliceLimits;
+  #startedAt = 0;
+  /** Since when the guest runs. Meaningless while it waits. */
+  #resumedAt = 0;
+  /** When the guest was last let in from the event loop. */
+  #enteredAt = 0;
+  #cpuMs = 0;
+  #sliceUnits = firstSliceUnits;
+  #workLeft = lookEveryUnits;
+  #end: SliceEnd | undefined;
+  #isEnded = false;
+  #pending: Promise<unknown> | undefined;
+  #pendingBytes = 0;
+  #wake: (() => void) | undefined;
+  #isListening = false;
+
+  constructor(io: RunIo, turns: Turns, limits: SliceLimits) {
+    this.#io = io;
+    this.#turns = turns;
+    this.#limits = limits;
+    this.meter = new FuelMeter({ initialFuel: firstSliceUnits, ...(limits.fuel === undefined ? {} : { limit: limits.fuel }) });
+  }
+
+  /** What a limit ended the run by, if one did. */
+  get end(): SliceEnd | undefined {
+    return this.#end;
+  }
+
+  /** Whether the guest may not go on: nothing of what it has is handed out or used again. */
+  get isOver(): boolean {
+    return this.#end !== undefined || this.#io.signal.aborted;
+  }
+
+  /** To be awaited before the guest starts; gives nothing where it may start at once. */
+  ready(): Promise<void> | void {
+    if (this.#turns.isFull) return this.#turn();
+  }
+
+  /** The guest is entered for the first time; the clocks run from here. */
+  start(): void {
+    this.#startedAt = this.#resumedAt = this.#enteredAt = performance.now();
+  }
+
+  /** The guest has come back for good. */
+  stop(): void {
+    this.#pause(performance.now());
+    const { fuel } = this.#limits;
+    const { used } = this.meter;
+    // What the host did last for the guest may have passed the limit without a checkpoint after it.
+    if (this.#end === undefined && fuel !== undefined && used > fuel) this.#end = { limit: "fuel", observed: used };
+  }
+
+  /** The checkpoint: a grant, -1 for the end, or 0 where the guest must {@link Slices.wait} for one. */
+  look(): number {
+    const nowMs = performance.now();
+    this.#pause(nowMs);
+    if (this.#mustEnd(nowMs)) return -1;
+    return this.#pending !== undefined || this.#turns.isDue(nowMs) ? 0 : this.#grant(nowMs);
+  }
+
+  /** Lets the event loop have its turn, and a slow reader its time; gives a grant, or -1 for the end. */
+  async wait(): Promise<number> {
+    if (this.#pending !== undefined) await this.#written(this.#pending);
+    if (this.#turns.isDue(performance.now())) await this.#turn();
+    const nowMs = performance.now();
+    this.#enter(nowMs);
+    return this.#mustEnd(nowMs) ? -1 : this.#grant(nowMs);
+  }
+
+  /** The checkpoint of a guest that cannot be suspended where it is. */
+  lookInline(): number {
+    const nowMs = performance.now();
+    this.#pause(nowMs);
+    if (this.#mustEnd(nowMs)) return -1;
+    return nowMs - this.#enteredAt < inlineBudgetMs ? this.#grant(nowMs) : this.endInline();
+  }
+
+  /** Ends the guest because nothing can suspend it where it is. */
+  endInline(): number {
+    this.#end ??= { limit: "inline", observed: performance.now() - this.#enteredAt };
+    return -1;
+  }
+
+  /** A host call begins. */
+  called(): void {
+    this.work(hostCallUnits);
+  }
+
+  /** Counts what the host did for the guest. */
+  work(units: number): void {
+    this.meter.charge(units);
+    this.#workLeft -= units;
+    if (this.#workLeft > 0) return;
+    this.#workLeft = lookEveryUnits;
+    // Fuel says nothing of how long a host call takes: a call for each region could hold the event loop for its whole slice.
+    if (performance.now() - this.#resumedAt >= stretchMs) this.meter.interrupt();
+  }
+
+  /** Takes what a write of the guest gave back: it waits for a slow reader at its next checkpoint, which comes at once. */
+  hold(written: void | Promise<void>, bytes: number): void {
+    if (written === undefined) return;
+    this.#pendingBytes += bytes;
+    const taken = written.catch((reason: unknown) => {
+      if (!this.#io.signal.aborted) throw reason;
+    });
+    this.#pending = this.#pending === undefined ? taken : Promise.all([this.#pending, taken]);
+    // Nobody may ever look at it: the guest may end first.
+    this.#pending.catch(() => undefined);
+    this.meter.interrupt();
+  }
+
+  /** Whether so much waits for a slow reader that the guest may write no more in this slice. */
+  get isCongested(): boolean {
+    return this.#pendingBytes >= maxPendingBytes;
+  }
+
+  /** Waits until everything that the guest wrote was taken. */
+  async settle(): Promise<void> {
+    await this.#pending;
+  }
+
+  /** The guest was ended by a host call; wherever it goes on, it ends at its next checkpoint, which comes at once. */
+  poison(): void {
+    this.#isEnded = true;
+    this.meter.interrupt();
+  }
+
+  /** Lets the guest wait. Rejects when the run is ended. */
+  async sleep(milliseconds: number): Promise<void> {
+    await this.away(this.#sleep(milliseconds));
+    this.#io.signal.throwIfAborted();
+  }
+
+  async #sleep(milliseconds: number): Promise<void> {
+    await this.#timer(milliseconds);
+    if (this.#turns.isFull) await this.#turn();
+  }
+
+  /** Waits for work of the host's during which the guest is suspended. */
+  async away<T>(work: Promise<T> | T): Promise<T> {
+    this.#pause(performance.now());
+    try {
+      return await work;
+    } finally {
+      this.#enter(performance.now());
+    }
+  }
+
+  #timer(milliseconds: number): Promise<void> {
+    return this.#untilWoken((wake) => {
+      const timer = setTimeout(wake, Math.min(milliseconds, 2 ** 31 - 1));
+      return () => clearTimeout(timer);
+    });
+  }
+
+  /** Waits for the event loop, or for the end of the run. */
+  #turn(): Promise<void> {
+    return this.#untilWoken((wake) => this.#turns.wait(wake));
+  }
+
+  /** Waits for something that can be called off: the end of the run wakes the guest too. */
+  #untilWoken(begin: (wake: () => void) => () => void): Promise<void> {
+    const { signal } = this.#io;
+    if (signal.aborted) return Promise.resolve();
+    if (!this.#isListening) {
+      this.#isListening = true;
+      signal.addEventListener("abort", () => this.#wake?.(), { once: true });
+    }
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.#wake = undefined;
+        callOff();
+        resolve();
+      };
+      const callOff = begin(wake);
+      this.#wake = wake;
+    });
+  }
+
+  async #written(pending: Promise<unknown>): Promise<void> {
+    try {
+      await pending;
+      this.#pending = undefined;
+    } catch {
+      // Whoever settles the run's writing hears of it.
+      this.#isEnded = true;
+    }
+    this.#pendingBytes = 0;
+  }
+
+  #enter(nowMs: number): void {
+    this.#resumedAt = this.#enteredAt = nowMs;
+  }
+
+  #pause(nowMs: number): void {
+    const tookMs = nowMs - this.#resumedAt;
+    this.#cpuMs += tookMs;
+    this.#measure(tookMs);
+    this.#turns.note(this.#resumedAt, nowMs);
+    this.#resumedAt = nowMs;
+  }
+
+  #mustEnd(nowMs: number): boolean {
+    if (this.#isEnded || this.#end !== undefined || this.#io.signal.aborted) return true;
+    const { timeoutMs, cpuMs } = this.#limits;
+    if (timeoutMs !== undefined && nowMs - this.#startedAt >= timeoutMs) {
+      this.#end = { limit: "timeout", observed: nowMs - this.#startedAt };
+    } else if (cpuMs !== undefined && this.#cpuMs >= cpuMs) {
+      this.#end = { limit: "cpuTime", observed: this.#cpuMs };
+    }
+    return this.#end !== undefined;
+  }
+
+  #grant(nowMs: number): number {
+    this.#resumedAt = nowMs;
+    const units = this.meter.grant(this.#sliceUnits);
+    if (units < 0) this.#end = { limit: "fuel", observed: this.meter.used };
+    return units;
+  }
+
+  /**
+   * Makes slices as long as they should be; what they are does not change what a run uses. Where the clock stands still
+   * between turns they become as long as they may.
+   */
+  #measure(tookMs: number): void {
+    const factor = tookMs * sliceFactor > stretchMs ? stretchMs / tookMs : sliceFactor;
+    const next = this.#sliceUnits * Math.max(factor, 1 / sliceFactor);
+    this.#sliceUnits = Math.min(Math.max(next, minSliceUnits), maxSliceUnits);
+  }
+
+  /** Reads the three limits back, for the report of the run. */
+  readings(): LimitReading[] {
+    const { timeoutMs, cpuMs, fuel } = this.#limits;
+    const { used } = this.meter;
+    const readings: LimitReading[] = [];
+    if (timeoutMs !== undefined) {
+      const hit = this.#end?.limit === "timeout" ? ({ hit: "yes" } as const) : {};
+      readings.push({ limit: "timeout", applied: timeoutMs, source: "the deadline that each checkpoint looks at", ...hit });
+    }
+    if (cpuMs !== undefined) {
+      const hit = this.#end?.limit === "cpuTime" ? "yes" : "no";
+      readings.push({ limit: "cpuTime", applied: cpuMs, source: "counter of time on the event loop", peak: this.#cpuMs, hit });
+    }
+    const fuelReading = { limit: "fuel", source: "fuel counter of the module", peak: used } as const;
+    if (fuel === undefined) readings.push(fuelReading);
+    else readings.push({ ...fuelReading, applied: fuel, hit: this.#end?.limit === "fuel" ? "yes" : "no" });
+    return readings;
+  }
+
+  /** The report with what the checkpoints know of the run. */
+  complete(report: RunReport): RunReport {
+    const readings = [...report.readings, ...this.readings()];
+    if (this.#end === undefined || this.#end.limit === "inline") return { ...report, readings };
+    return { ...report, readings, limitHit: { limit: this.#end.limit, observed: this.#end.observed } };
+  }
+}

@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+import { check, meter } from "./checks.ts";
+import { runFueled } from "./fueled.ts";
+import { features, freshSeed, hunt, type Judge } from "./hunt.ts";
+
+/** Deterministic mode over generated modules: `nans.test.ts` and `depth.test.ts` have what it does besides. */
+const count = 300;
+
+const seeds = [
+  ["the same modules in each run", 7],
+  ["other modules in each run", freshSeed()],
+] as const;
+const strict = { ...features, relaxedSimd: false };
+
+for (const [what, seed] of seeds) {
+  test(`${what}: what makes its NaNs canonical by itself does what it did`, { timeout: 120_000 }, () => {
+    let good = 0;
+    const judge: Judge = (generated, choices) => {
+      const verdict = check(generated, choices, { deterministic: true });
+      if (verdict.kind === "good") good++;
+      return verdict.kind === "bad" ? verdict.why : undefined;
+    };
+    hunt({ count, seed, features: strict, ends: "counted", nans: "canonical" }, judge);
+    expect(good).toBeGreaterThan(count * 0.95);
+  });
+
+  test(`${what}: no engine's stack ends, and two runs are the same to the last unit`, { timeout: 120_000 }, () => {
+    const judge: Judge = (generated) => {
+      const metered = meter(generated, { memory: 4 * 2 ** 20, initialFuel: 0, deterministic: true });
+      const [first, second] = [0, 1].map(() => runFueled(metered, (checkpoint) => (checkpoint < 20 ? 100_000 : -1)));
+      if (first === undefined || second === undefined) return "nothing was run";
+      if (first.isExhausted) return `the stack ended: ${first.events.at(-1)}`;
+      return first.used === second.used && first.events.join() === second.events.join() ? undefined : "two runs differ";
+    };
+    hunt({ count: count / 2, seed, features: strict, ends: "maybe never", nans: "any" }, judge);
+  });
+}

@@ -1,0 +1,33 @@
+import { expect, test } from "vitest";
+import { check } from "./checks.ts";
+import { features, freshSeed, hunt, type Judge } from "./hunt.ts";
+
+/**
+ * A module that was metered does what it did before, whatever the slices that its fuel comes in; it is charged for what it
+ * executes, and ends where it has no more.
+ *
+ * The bits of a NaN that arithmetic gives differ from one of an engine's compilers to the next, in the original too, so the
+ * modules make them canonical by themselves.
+ */
+const count = 600;
+
+for (const [what, seed] of [
+  ["the same modules in each run", 3],
+  ["other modules in each run", freshSeed()],
+] as const) {
+  test(`${what}: metered as unmetered`, { timeout: 120_000 }, () => {
+    const tally = { good: 0, skipped: 0, units: 0 };
+    const judge: Judge = (generated, choices) => {
+      const verdict = check(generated, choices);
+      if (verdict.kind === "bad") return verdict.why;
+      tally[verdict.kind]++;
+      if (verdict.kind === "good" && verdict.used > 0) tally.units++;
+      return undefined;
+    };
+    const { invalid } = hunt({ count, seed, features, ends: "counted", nans: "canonical" }, judge);
+    // A generator that makes little of use would find nothing.
+    expect(invalid).toBeLessThan(count / 100);
+    expect(tally.skipped).toBeLessThan(count / 50);
+    expect(tally.units).toBeGreaterThan(count * 0.8);
+  });
+}
