@@ -131,7 +131,10 @@ export async function benchAbuse({ rounds }: Effort): Promise<Report[]> {
       overshootMs: median(found.map((one) => one.overshootMs)),
       gapMs: median(found.map((one) => one.gapMs)),
       victimP99Ms: percentile(times, 0.99),
-      quietP99Ms: percentile(found.flatMap((one) => one.quiet), 0.99),
+      quietP99Ms: percentile(
+        found.flatMap((one) => one.quiet),
+        0.99,
+      ),
       victimCalls: times.length,
     });
   }

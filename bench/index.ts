@@ -16,7 +16,12 @@ function ofTables(bench: (effort: Effort) => Promise<BenchTable[]>): Bench {
   return async (effort) => (await bench(effort)).map((table) => ({ data: table, text: toText(table) }));
 }
 
-const benches: Readonly<Record<string, Bench>> = { execute: ofTables(benchExecute), http: ofTables(benchHttp), meter: benchMeter, abuse: benchAbuse };
+const benches: Readonly<Record<string, Bench>> = {
+  execute: ofTables(benchExecute),
+  http: ofTables(benchHttp),
+  meter: benchMeter,
+  abuse: benchAbuse,
+};
 
 const help = `Usage: npm run bench -- [${Object.keys(benches).join(" | ")}] [options]
 

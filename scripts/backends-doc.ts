@@ -9,7 +9,7 @@ import { servedBy, unenforcedBy } from "../src/cli/served-profiles.ts";
 import { cgroupEnforcement } from "../src/internal/node/cgroup-limits.ts";
 import { formatLimit, limitNames, type Limit } from "../src/limits.ts";
 import { profiles, securityProfiles } from "../src/profile.ts";
-import { wasm } from "../src/wasm/index.ts";
+import { wasm, type WasmDriver } from "../src/wasm/index.ts";
 
 /** What a backend can do at most, and which of its limits hang on a condition of the machine. */
 export interface Declared {
@@ -30,19 +30,37 @@ const whereCgroups = "where a cgroup can be made";
 
 const prose: Readonly<Record<Declared["name"], Prose>> = {
   wasm: {
-    what: '`import { wasm } from "toolruntime/wasm"`; `wasm(options?)`. WebAssembly in the serving process.',
+    what: '`import { wasm } from "toolruntime/wasm"`; `wasm(options?)`. WebAssembly, metered: in the serving process for `dev` and `standard`, in processes of their own for `hardened`.',
     needs: "an engine with JavaScript Promise Integration, which Node has from 24 on. The probe says so where it is missing.",
     artifacts:
       'WASI preview 1 commands, Extism plug-ins (the manifest says `abi: "extism"`), and WASI 0.2 components, for which a transpiler is needed.',
     facts: [
       "Each call has a fresh instance. Code is compiled once per digest and kept.",
       "The receipt of `disk` says what really held: files lie in memory, so it is at most half of the memory limit.",
-      "A module that never calls the host blocks the process until it ends by itself. A `deadline` or an abort ends a module when it next writes or sleeps.",
+      "Modules are metered when they are made ready ([metering.md](metering.md)) and run in slices on the event loop: an endless loop ends at its deadline, and others are served meanwhile. What engines cannot suspend (a component\'s calls from one module to another, a start section there) may hold the event loop for 20 ms in one piece, and is then ended with `ERR_LIMIT_INLINE`.",
+      "`fuel` is a count of what a module enters, the same on every engine; `cpuTime` is the time that a run keeps the event loop; `timeout` is wall time. They are three receipts.",
+      "In `hardened`, `doctor` says which further walls a process has on the machine: a cgroup, a user, namespaces, rlimits.",
     ],
     options: [
       ["maxArtifactBytes", "64 MiB", "the largest artifact"],
       ["maxCacheBytes", "512 MiB", "what compiled artifacts may take, by estimate"],
       ["maxPoolBytes", "64 MiB", "what memories may take that wait for the next run"],
+      ["maxCompileMs", "10,000", "how long compiling one module may take"],
+      ["maxInstances", "1,000", "instances alive at once; as many runs again may wait"],
+      [
+        "offload",
+        "none",
+        "in code: meters large modules off the event loop, `threadOffload()` of `toolruntime/wasm/thread`; the service always does",
+      ],
+      [
+        "process",
+        "none",
+        "in code a driver, `processDriver(options?)` of `toolruntime/wasm/process`; in a configuration its options. Without it `hardened` is refused; a service whose profile is `hardened` has it by itself",
+      ],
+      ["process.maxChildren", "one for each processor, at least 2", "processes that may have a tool at once"],
+      ["process.spares", "1", "started processes that wait without a tool, besides"],
+      ["process.idleMs", "60,000", "how long a process is kept for the next run of its tool"],
+      ["process.maxRuns", "1,000", "how many runs a process serves"],
       ["components", "none", "in code a transpiler, `jcoTranspiler(options?)` of `toolruntime/wasm/jco`; in a configuration its options"],
       [
         "components.cacheFolder",
@@ -85,7 +103,16 @@ function readyCapabilities(name: string, { status, reason, capabilities }: Probe
 /** Asks the backends; `unsafe` without cgroups, whose limits come from what a whole layout can enforce. */
 export async function declaredBackends(): Promise<Declared[]> {
   const scratch = mkdtempSync(join(tmpdir(), "toolruntime-docs-"));
-  const sandbox = wasm();
+  // What the second driver declares does not depend on the walls that the machine has; it starts nothing here.
+  const second: WasmDriver = {
+    isolation: "wasm-process",
+    probe: async () => ({ status: "ready", limits: { timeout: { by: "SIGKILL" }, cpuTime: { by: "SIGKILL" } } }),
+    prepare: () => undefined,
+    run: () => Promise.reject(new Error("nothing runs here")),
+    reap: async () => ({ removed: [] }),
+    close: async () => undefined,
+  };
+  const sandbox = wasm({ process: second });
   const host = unsafe({ acceptUnsafe: true, scratch, processTree: "group", warn() {} });
   try {
     const held = cgroupEnforcement(wholeLayout);

@@ -29,7 +29,7 @@ export const demo = defineCommand({
   run: async ({ args: { port, tools = samples } }) => {
     const terminal = openTerminal();
     const config = parseConfig({
-      // Nothing ends a module that loops in this process; only "dev" goes without that.
+      // The other profiles want a token, which nobody has at a first start.
       security: "dev",
       tools,
       log: { level: "error" },
@@ -47,7 +47,7 @@ export const demo = defineCommand({
     );
     printTools(terminal, started.tools);
     terminal.print();
-    terminal.print(styled("yellow", "profile dev: "), "for tools that you trust; the receipt says what was enforced");
+    terminal.print(styled("yellow", "profile dev: "), "whoever can reach this port may run tools; the receipts say what held them");
     for (const warning of warnings) terminal.print("  ", warning);
     for (const { error } of started.tools.problems()) terminal.print(styled("yellow", "broken: "), error.message);
     const call = chooseCall(started.tools);

@@ -59,7 +59,7 @@ async function checkModule(tool: Tool): Promise<void> {
     network: "none",
     graceMs: 0,
   };
-  const backend = await openBackend("wasm", { allowsUnsafe: false, warn: () => undefined });
+  const backend = await openBackend("wasm", { allowsUnsafe: false, needsProcesses: false, warn: () => undefined });
   try {
     await backend.prepare(plan, new AbortController().signal);
   } finally {

@@ -7,6 +7,8 @@ import { UsageError } from "./exit-codes.ts";
 export { backendNames, type BackendName } from "../adapters/executor/backends.ts";
 
 export interface OpenOptions {
+  /** Whether tools may need processes of their own, as profile `hardened` demands. */
+  readonly needsProcesses: boolean;
   readonly allowsUnsafe: boolean;
   /** Gets what the operator should know about a backend that is opened. */
   readonly warn: (message: string) => void;
@@ -20,8 +22,8 @@ export function parseBackendName(name: string): BackendName {
 }
 
 /** @throws `ERR_POLICY_DENIED` for `unsafe` without the operator's word. */
-export async function openBackend(name: BackendName, { allowsUnsafe, warn }: OpenOptions): Promise<Backend> {
-  if (name !== "unsafe") return openByName(name, {});
+export async function openBackend(name: BackendName, { allowsUnsafe, needsProcesses, warn }: OpenOptions): Promise<Backend> {
+  if (name !== "unsafe") return openByName(name, needsProcesses ? { process: {} } : {});
   if (allowsUnsafe) return openByName(name, { acceptUnsafe: true, warn });
   throw new ToolRuntimeError(
     "ERR_POLICY_DENIED",

@@ -3,7 +3,7 @@ import { defineCommand } from "./command.ts";
 const notes = `Exit codes: 0 done · 1 failed · 2 wrong usage. The codes of "run" are in its own help.
 
 Examples:
-  toolruntime run ./my-tool --input '{"text":"hello"}' --security dev
+  toolruntime run ./my-tool --input '{"text":"hello"}'
   toolruntime tools list --tools ./tools
   toolruntime serve --tools ./tools --security dev
   toolruntime doctor`;

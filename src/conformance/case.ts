@@ -52,6 +52,12 @@ export function enforces(limit: Limit): Requirement {
 export const interrupts: Requirement = ({ capability }) =>
   capability.limits.timeout === undefined ? "the backend declares no way to end a tool that only computes" : undefined;
 
+export const isDeterministic: Requirement = ({ capability }) =>
+  capability.deterministic === true ? undefined : "the backend gives no deterministic runs";
+
+export const isNotDeterministic: Requirement = ({ capability }) =>
+  capability.deterministic === true ? "the backend gives deterministic runs" : undefined;
+
 export function takes(artifact: ArtifactKind): Requirement {
   return ({ capability }) =>
     capability.artifact === artifact ? undefined : `only ${artifact} can do that, this is ${capability.artifact}`;

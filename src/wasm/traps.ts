@@ -4,12 +4,13 @@ import { depthName } from "./meter/index.ts";
 /** The traps of the specification by what the engines' messages have in common (V8, JavaScriptCore, SpiderMonkey). */
 const trapPatterns: readonly [RegExp, string][] = [
   [/unreachable/i, "unreachable"],
-  [/memory access out of bounds|out of bounds memory|index out of bounds/i, "out-of-bounds memory access"],
-  [/table index is out of bounds|out of bounds table|table access/i, "out-of-bounds table access"],
+  [/table index|out of bounds table|table access|out of bounds call_indirect|element segment/i, "out-of-bounds table access"],
+  [/memory access out of bounds|out of bounds memory|index out of bounds|data segment/i, "out-of-bounds memory access"],
   [/(?:divide|division|remainder|modulo) by zero/i, "integer divide by zero"],
-  [/divide result unrepresentable|integer overflow|unrepresentable/i, "integer overflow"],
-  [/null function|signature mismatch|indirect call/i, "indirect call type mismatch"],
-  [/float|truncat/i, "invalid conversion to integer"],
+  // No engine tells a NaN from a number that is too large.
+  [/float|trunc/i, "invalid conversion to integer"],
+  [/divide result unrepresentable|integer overflow/i, "integer overflow"],
+  [/null function|signature|call_indirect|indirect call/i, "indirect call type mismatch"],
   [/null/i, "null reference"],
 ];
 
@@ -17,7 +18,7 @@ const trapPatterns: readonly [RegExp, string][] = [
 export function trapOf(error: unknown): Exit | undefined {
   if (error instanceof WebAssembly.RuntimeError) {
     const known = trapPatterns.find(([pattern]) => pattern.test(error.message));
-    return { kind: "trapped", trap: known?.[1] ?? error.message.slice(0, 200) };
+    return { kind: "trapped", trap: known?.[1] ?? error.message.replace(/ \(evaluating .*$/s, "").slice(0, 200) };
   }
   if (error instanceof RangeError && /call stack|stack overflow|recursion/i.test(error.message))
     return { kind: "trapped", trap: "call stack exhausted" };

@@ -86,11 +86,17 @@ describe("the exit code", () => {
   });
 
   test("is 125 for a limit that nothing can enforce, and the next step is named", async () => {
-    const [profile, explicit] = await Promise.all([cli(["run", echo]), cli(["run", echo, "--timeout", "5s", ...dev])]);
-    expect(profile).toMatchObject({ code: 125, stdout: "" });
-    expect(profile.stderr).toMatch(/ERR_LIMIT_UNENFORCEABLE.*\n.*--security dev/);
-    expect(explicit).toMatchObject({ code: 125, stdout: "" });
-    expect(explicit.stderr).toMatch(/ERR_LIMIT_UNENFORCEABLE.*\n.*--best-effort timeout/);
+    await using scratch = await scratchFolder();
+    const path = await makeScript(scratch.path, "sample", "true");
+    const { code, stdout, stderr } = await cli(["run", path, "--fuel", "1000", ...unsafe]);
+    expect([code, stdout]).toEqual([125, ""]);
+    expect(stderr).toMatch(/ERR_LIMIT_UNENFORCEABLE.*\n.*--best-effort fuel/);
+  });
+
+  test("is 125 for a limit of fuel that ended the run, in the default profile", async () => {
+    const { code, stderr } = await cli(["run", echo, "--fuel", "10"]);
+    expect(stderr).toContain("ERR_LIMIT_FUEL");
+    expect(code).toBe(125);
   });
 
   test("is 125 for a limit that ended the run", async () => {
@@ -112,9 +118,11 @@ describe("the exit code", () => {
 
 describe("best effort", () => {
   test("goes without a limit, and the receipt says so", async () => {
-    const { code, stdout } = await cli(["run", echo, "--timeout", "5s", "--best-effort", "timeout", "--json", ...dev]);
+    await using scratch = await scratchFolder();
+    const path = await makeScript(scratch.path, "sample", "true");
+    const { code, stdout } = await cli(["run", path, "--fuel", "1000", "--best-effort", "fuel", "--json", ...unsafe]);
     expect(code).toBe(0);
-    expect(JSON.parse(stdout).limits).toContainEqual({ limit: "timeout", requested: 5000, unit: "ms", enforcedBy: "none", hit: "no" });
+    expect(JSON.parse(stdout).limits).toContainEqual({ limit: "fuel", requested: 1000, unit: "units", enforcedBy: "none", hit: "no" });
   });
 
   test("of an unknown limit is wrong usage", async () => {
@@ -143,7 +151,7 @@ describe("--json", () => {
   });
 
   test("prints the error, with the same exit code as without", async () => {
-    const { code, stdout, stderr } = await cli(["run", echo, "--json"]);
+    const { code, stdout, stderr } = await cli(["run", echo, "--json", "--memory", "1"]);
     expect(JSON.parse(stdout).error).toMatchObject({ code: "ERR_LIMIT_UNENFORCEABLE", actor: "caller", started: false });
     expect(stderr).toBe("");
     expect(code).toBe(125);
@@ -153,6 +161,22 @@ describe("--json", () => {
     const { code, stdout } = await cli(["run", guest("exit"), "--json", ...dev]);
     expect(JSON.parse(stdout)).toMatchObject({ exitCode: 7, output: null });
     expect(code).toBe(7);
+  });
+});
+
+describe("a seed", () => {
+  test("makes two runs the same, to the unit of fuel", async () => {
+    const args = ["run", echo, "--input", "[1]", "--seed", "a", "--now", "2020-01-01T00:00:00Z", "--json"];
+    const fuel = async (): Promise<unknown> =>
+      JSON.parse((await cli(args)).stdout).limits.find((one: { limit: string }) => one.limit === "fuel");
+    const [first, second] = await Promise.all([fuel(), fuel()]);
+    expect(first).toMatchObject({ unit: "units", peak: expect.any(Number) });
+    expect(second).toEqual(first);
+  });
+
+  test("is what --now needs", async () => {
+    const { code, stderr } = await cli(["run", echo, "--now", "2020-01-01T00:00:00Z"]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("--seed")]);
   });
 });
 
@@ -169,7 +193,7 @@ describe("--explain", () => {
   });
 
   test("ends with 125 where no backend would take it", async () => {
-    const { code, stdout } = await cli(["run", echo, "--explain"]);
+    const { code, stdout } = await cli(["run", echo, "--explain", "--memory", "1"]);
     expect(stdout).toMatch(/refused in profile standard\n.*ERR_LIMIT_UNENFORCEABLE/);
     expect(code).toBe(125);
   });

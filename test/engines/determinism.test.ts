@@ -62,12 +62,14 @@ function sights(engine: Engine): Sight[] {
 
 beforeAll(async () => {
   const smalls = await smallKernels();
-  for (const engine of ran) {
-    const startedAt = performance.now();
-    seen.set(engine, await see(engine, { kernels: smalls, generatedModules, sliceUnits: sliceUnits[engine] }));
-    const found = findBinary(engine);
-    console.log(`Ran on ${engine} ${"version" in found ? found.version : ""} in ${Math.round(performance.now() - startedAt)} ms`);
-  }
+  await Promise.all(
+    ran.map(async (engine) => {
+      const startedAt = performance.now();
+      seen.set(engine, await see(engine, { kernels: smalls, generatedModules, sliceUnits: sliceUnits[engine] }));
+      const found = findBinary(engine);
+      console.log(`Ran on ${engine} ${"version" in found ? found.version : ""} in ${Math.round(performance.now() - startedAt)} ms`);
+    }),
+  );
 });
 
 describe("deterministic mode", () => {

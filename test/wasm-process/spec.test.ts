@@ -24,6 +24,7 @@ describe("the specification of a child", () => {
       "--disable-sigusr1",
       "--disable-proto=delete",
       "--disallow-code-generation-from-strings",
+      "--no-wasm-lazy-compilation",
       "--wasm-max-mem-pages=1024",
       expect.stringMatching(/^--wasm-max-table-size=\d+$/),
       expect.stringMatching(/^--max-old-space-size=\d+$/),

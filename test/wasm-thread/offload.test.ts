@@ -19,7 +19,11 @@ describe("metering in a thread", () => {
   it("throws what metering here throws", async () => {
     const offload = threadOffload();
     const bytes = await readFile(example("text-diff/text-diff.wasm"));
-    const failures = await Promise.allSettled([offload(Uint8Array.of(1, 2, 3), {}), offload(bytes, { bounds: { functions: 1 } }), offload(bytes, {})]);
+    const failures = await Promise.allSettled([
+      offload(Uint8Array.of(1, 2, 3), {}),
+      offload(bytes, { bounds: { functions: 1 } }),
+      offload(bytes, {}),
+    ]);
     expect(failures.map((one) => (one.status === "rejected" ? one.reason : "metered"))).toEqual([
       expect.any(BinaryError),
       expect.any(BoundError),

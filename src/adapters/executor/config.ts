@@ -32,6 +32,17 @@ const wasmSchema = z.strictObject({
       maxCacheBytes: bytes.exactOptional(),
     })
     .exactOptional(),
+  maxCompileMs: ms.exactOptional(),
+  maxInstances: z.int().positive().exactOptional(),
+  process: z
+    .strictObject({
+      maxChildren: z.int().positive().exactOptional(),
+      spares: z.int().min(0).exactOptional(),
+      idleMs: ms.exactOptional(),
+      maxRuns: z.int().positive().exactOptional(),
+    })
+    .exactOptional()
+    .describe("Gives each tool a process of its own, for profile hardened; on by itself where the service has that profile"),
 });
 
 const unsafeSchema = z.strictObject({

@@ -171,7 +171,7 @@ async function authenticatorOf(config: ServiceConfig, env: NonNullable<ServiceOp
 async function openBackends({ backends: { wasm, unsafe }, security }: ServiceConfig, warn: (message: string) => void): Promise<Backend[]> {
   if (unsafe !== undefined && security !== "dev") throw configError(`the backend "unsafe" serves profile "dev" alone, not "${security}"`);
   return [
-    ...(wasm === undefined ? [] : [await openBackend("wasm", wasm)]),
+    ...(wasm === undefined ? [] : [await openBackend("wasm", security === "hardened" ? { process: {}, ...wasm } : wasm)]),
     ...(unsafe === undefined ? [] : [await openBackend("unsafe", { ...unsafe, warn })]),
   ];
 }

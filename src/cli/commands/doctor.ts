@@ -45,7 +45,7 @@ async function examine(terminal: Terminal, isJson: boolean): Promise<number> {
 async function find(name: BackendName): Promise<Finding> {
   let backend: Backend | undefined;
   try {
-    backend = await openBackend(name, { allowsUnsafe: true, warn: () => undefined });
+    backend = await openBackend(name, { allowsUnsafe: true, needsProcesses: true, warn: () => undefined });
     const { capabilities, validForMs: _, ...probe } = await backend.probe();
     const served = capabilities.map(({ profiles: _profiles, ...one }) => ({ ...one, serves: servedBy({ ...one, profiles: _profiles }) }));
     return { name, ...probe, capabilities: served };

@@ -25,10 +25,10 @@ Exit codes: the tool's own, 0 to 255 (134 after a trap, 128 + n after signal n);
 or a limit ended it; 2 for wrong usage; 130 after Ctrl-C. With --json an object with "error" tells 125 from the tool's.
 
 Examples:
-  toolruntime run ./markdown-to-html --input '{"markdown":"# Hello"}' --security dev
-  toolruntime run csv-aggregate --tools ./tools --input @query.json --file data.csv=./sales.csv --security dev
-  echo '{"text":"a"}' | toolruntime run ./hash.wasm --input - --json --security dev
-  toolruntime run image-thumbnail --file image.jpg=./photo.jpg --out ./thumbnails --security dev
+  toolruntime run ./markdown-to-html --input '{"markdown":"# Hello"}'
+  toolruntime run csv-aggregate --tools ./tools --input @query.json --file data.csv=./sales.csv
+  echo '{"text":"a"}' | toolruntime run ./hash.wasm --input - --json
+  toolruntime run image-thumbnail --file image.jpg=./photo.jpg --out ./thumbnails
   toolruntime run ./my-script --backend unsafe --allow-unsafe --security dev --timeout 10s
   toolruntime run csv-aggregate --memory 256Mi --explain`;
 
@@ -45,6 +45,17 @@ const args = {
   security: { type: "enum", options: profileNames, default: "standard", description: "What must hold" },
   timeout: { type: "string", description: "Wall time, as 500ms or 30s", valueHint: "duration" },
   memory: { type: "string", description: "Memory, as 64Mi", valueHint: "quantity" },
+  fuel: { type: "string", description: "What a module may enter, in units of about one instruction", valueHint: "units" },
+  seed: {
+    type: "string",
+    description: "Makes the run deterministic: its random numbers come of this, its clock stands at --now",
+    valueHint: "text",
+  },
+  now: {
+    type: "string",
+    description: "What a deterministic run's clock shows; 2000-01-01T00:00:00Z where none is named",
+    valueHint: "time",
+  },
   "best-effort": { type: "string", description: "A limit that may go unenforced; may be repeated", valueHint: "limit" },
   backend: { type: "string", description: "Only this backend", valueHint: "name" },
   "allow-unsafe": { type: "boolean", description: "Let host commands run as this user, without a sandbox; profile dev only" },
@@ -72,6 +83,7 @@ async function runTool(terminal: Terminal, options: Options, rawArgs: readonly s
       files: await readFiles(valuesOf(rawArgs, args, "file")),
       env: readEnv(valuesOf(rawArgs, args, "env")),
       resources,
+      ...determinismOf(options),
       bestEffort: limitsOf(valuesOf(rawArgs, args, "best-effort")),
       ...inputOf(await readInput(options.input)),
     };
@@ -105,10 +117,22 @@ function backendsFor(name: string | undefined, allowsUnsafe: boolean): readonly 
 }
 
 /** Read here, so that a mistake is a matter of usage and nothing has been loaded yet. */
-function resourcesOf({ timeout, memory }: Options): Resources {
-  const resources: Resources = { ...(timeout === undefined ? {} : { timeout }), ...(memory === undefined ? {} : { memory }) };
+function resourcesOf({ timeout, memory, fuel }: Options): Resources {
+  const resources: Resources = {
+    ...(timeout === undefined ? {} : { timeout }),
+    ...(memory === undefined ? {} : { memory }),
+    ...(fuel === undefined ? {} : { fuel }),
+  };
   parseResources(resources);
   return resources;
+}
+
+function determinismOf({ seed, now }: Options): Pick<Task, "deterministic"> {
+  if (seed === undefined) {
+    if (now !== undefined) throw new UsageError("--now is the clock of a deterministic run: give it a --seed too");
+    return {};
+  }
+  return { deterministic: { seed, now: now ?? "2000-01-01T00:00:00Z" } };
 }
 
 function limitsOf(names: readonly string[]): Limit[] {
@@ -118,7 +142,7 @@ function limitsOf(names: readonly string[]): Limit[] {
   });
 }
 
-interface RuntimeChoice extends OpenOptions {
+interface RuntimeChoice extends Omit<OpenOptions, "needsProcesses"> {
   readonly security: SecurityProfile;
 }
 
@@ -130,7 +154,7 @@ async function withRuntime<T>(
 ): Promise<T> {
   // One call's outputs must all stay until they are saved.
   const blobs = memoryBlobStore({ maxBlobBytes: 2 ** 31, maxTotalBytes: 2 ** 33 });
-  const backends = await Promise.all(names.map((name) => openBackend(name, opening)));
+  const backends = await Promise.all(names.map((name) => openBackend(name, { ...opening, needsProcesses: security === "hardened" })));
   try {
     await using runtime = createRouter({ runtimes: backends.map((backend) => createRuntime({ backend, security, blobs })) });
     return await use(runtime, blobs);

@@ -1,6 +1,7 @@
 import type { ConformanceCase } from "../case.ts";
 import { abortCases } from "./abort.ts";
 import { concurrencyCases } from "./concurrency.ts";
+import { determinismCases } from "./determinism.ts";
 import { envCases } from "./env.ts";
 import { eventCases } from "./events.ts";
 import { fileCases } from "./files.ts";
@@ -26,6 +27,7 @@ export const conformanceCases: readonly ConformanceCase[] = [
   ...abortCases,
   ...limitCases,
   ...resourceCases,
+  ...determinismCases,
   ...negotiationCases,
   ...concurrencyCases,
   ...isolationCases,

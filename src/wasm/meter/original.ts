@@ -1,7 +1,7 @@
-import { BinaryError, BoundError, readBounds, Reader, readSections, sectionIds, type Bounds } from "../binary.ts";
+import { BinaryError, readBounds, Reader, readSections, sectionIds, type Bounds } from "../binary.ts";
 import { checkTag, readSignatures, type Signature } from "../types.ts";
-import type { ModuleBounds } from "./bounds.ts";
-import { assertAtMost, readExports, readImports, readTag, type Export, type Imported } from "./sections.ts";
+import { assertAtMost, type ModuleBounds } from "./bounds.ts";
+import { readExports, readImports, readTag, type Export, type Imported } from "./sections.ts";
 
 /** The order that the specification wants (§5.5.16). */
 export const sectionOrder: readonly number[] = [1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11];
@@ -107,7 +107,7 @@ export class Original {
     for (let index = 0; index < count; index++) {
       const size = reader.u32();
       const end = reader.offset + size;
-      if (size > this.bounds.bodyBytes) throw new BoundError(`has a function of ${size} bytes, the most is ${this.bounds.bodyBytes}`);
+      assertAtMost("bytes in one function", size, this.bounds.bodyBytes);
       const localGroups = reader.u32();
       const localsAt = reader.offset;
       let locals = this.signatureOf(imported + index).parameters.length;
@@ -116,7 +116,7 @@ export class Original {
         locals += reader.u32();
         if (skipValueType(reader) === vectorType) hasVectors = true;
       }
-      if (locals > this.bounds.locals) throw new BoundError(`has a function of ${locals} locals, the most is ${this.bounds.locals}`);
+      assertAtMost("locals in one function", locals, this.bounds.locals);
       yield { localsAt, codeAt: reader.offset, end, localGroups, locals, hasVectors };
       reader.offset = end;
     }

@@ -1,5 +1,5 @@
 import { BinaryError, BoundError } from "../binary.ts";
-import type { ModuleBounds } from "./bounds.ts";
+import { assertAtMost, type ModuleBounds } from "./bounds.ts";
 import { afterFc, afterFd, costs, firstNoted, hostCallCost, memoryCost, oneByte, shape, vectorCost } from "./opcodes.ts";
 import { numberAt, skipMemoryArgument, skipNumber, skipPrefixed, skipRare, skipTypePrefix, unknown } from "./skip.ts";
 
@@ -95,7 +95,9 @@ export class Scan {
   #called = 0;
   #hasTry = false;
   #hasVectors = false;
-  #joins = 0;
+  #allJoins = 0;
+  #allLocals = 0;
+  #calls = 0;
 
   constructor(bytes: Uint8Array, { importedFunctions, bounds, arityOf, isDeterministic }: ScanOptions) {
     this.#bytes = bytes;
@@ -120,11 +122,7 @@ export class Scan {
     this.#brokenAt = this.#called = 0;
     this.#hasTry = this.#hasVectors = false;
     this.#read(start, end);
-    const blocks = (this.notes.length - notesFrom) / noteStride;
-    this.#joins += blocks * locals;
-    if (this.#joins > this.#bounds.joins) {
-      throw new BoundError(`has ${this.#joins} joins of locals at the ends of blocks, the most is ${this.#bounds.joins}`);
-    }
+    this.#assertBounds(locals, (this.notes.length - notesFrom) / noteStride);
     return {
       notesFrom,
       notesTo: this.notes.length,
@@ -138,6 +136,16 @@ export class Scan {
       hasTry: this.#hasTry,
       hasVectors: this.#hasVectors,
     };
+  }
+
+  #assertBounds(locals: number, blocks: number): void {
+    const joins = blocks * locals;
+    this.#allJoins += joins;
+    this.#allLocals += locals;
+    assertAtMost("joins of locals at the ends of blocks in one function", joins, this.#bounds.joins);
+    assertAtMost("joins of locals at the ends of blocks", this.#allJoins, this.#bounds.allJoins);
+    assertAtMost("locals in all functions", this.#allLocals, this.#bounds.allLocals);
+    assertAtMost("calls", this.#calls, this.#bounds.calls);
   }
 
   /** The whole of the hot path: what needs no look is stepped over here. */
@@ -367,6 +375,7 @@ export class Scan {
   }
 
   #noteUnknownCall(kind: number, at: number, next: number, target = -1): number {
+    this.#calls++;
     if (this.#loop >= 0) this.loopCalls[this.#loop] = true;
     this.#push(kind, at, next, target);
     return next;

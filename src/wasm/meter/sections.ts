@@ -1,6 +1,6 @@
-import { BinaryError, BoundError, encodeBounds, encodeU32, readBounds, Reader, type Bounds } from "../binary.ts";
+import { BinaryError, encodeBounds, encodeU32, readBounds, Reader, type Bounds } from "../binary.ts";
 import { readHeapType, readValueType, type FunctionType, type Signature } from "../types.ts";
-import type { ModuleBounds } from "./bounds.ts";
+import { assertAtMost, type ModuleBounds } from "./bounds.ts";
 import { hostNamespace, reservedPrefix } from "./names.ts";
 import { afterFd } from "./opcodes.ts";
 import type { Writer } from "./writer.ts";
@@ -20,10 +20,6 @@ export interface Import {
 export interface Moves {
   readonly called: (index: number) => number;
   readonly asValue: (index: number) => number;
-}
-
-export function assertAtMost(what: string, count: number, most: number): void {
-  if (count > most) throw new BoundError(`has ${count} ${what}, the most is ${most}`);
 }
 
 /** What a module imports, by the index spaces that it begins. */

@@ -102,6 +102,8 @@ function nodeFlags({ readable }: ChildCode, { memoryPages, hasComponents }: Chil
     "--disable-sigusr1",
     "--disable-proto=delete",
     "--disallow-code-generation-from-strings",
+    // Compiled at the first call, a function would hold up a run where no checkpoint looks.
+    "--no-wasm-lazy-compilation",
     `--wasm-max-mem-pages=${memoryPages}`,
     `--wasm-max-table-size=${maxTableElements}`,
     `--max-old-space-size=${heapMiB}`,

@@ -27,7 +27,7 @@ export const wrongFilesAndEnv: readonly WrongRuntime[] = [
   {
     name: "writes the environment's values to stderr",
     base: "wasm",
-    fails: ["secret-not-in-result", "secret-not-in-error", "concurrent-runs"],
+    fails: ["secret-not-in-result", "secret-not-in-error", "secret-not-in-limit-error", "concurrent-runs"],
     open: wrongBackend(() => async (run, plan, io) => {
       const started = (): void => {
         io.started();

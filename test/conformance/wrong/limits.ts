@@ -1,5 +1,13 @@
 import type { Plan, RunReport } from "../../../src/backend.ts";
-import { createRuntime, limitNames, parseQuantity, ToolRuntimeError, type Limit, type LimitReceipt, type Task } from "../../../src/index.ts";
+import {
+  createRuntime,
+  limitNames,
+  parseQuantity,
+  ToolRuntimeError,
+  type Limit,
+  type LimitReceipt,
+  type Task,
+} from "../../../src/index.ts";
 import { wrongBackend, wrongCalls, type WrongRuntime } from "./wrap.ts";
 
 /** The plan with another value for one limit. */
@@ -88,6 +96,32 @@ export const wrongLimits: readonly WrongRuntime[] = [
           plan,
           "memory",
         ),
+    ),
+  },
+  {
+    name: "claims a fuel limit and sets none",
+    base: "wasm",
+    fails: ["fuel-limit", "deterministic-fuel-limit"],
+    open: wrongBackend(
+      () => async (run, plan, io) =>
+        claiming(
+          await run(
+            plannedAs(plan, "fuel", () => Number.MAX_SAFE_INTEGER),
+            io,
+          ),
+          plan,
+          "fuel",
+        ),
+    ),
+  },
+  {
+    name: "claims to be deterministic and lets the clocks run",
+    base: "wasm",
+    fails: ["deterministic-same", "deterministic-beside-others", "deterministic-fuel-limit"],
+    open: wrongBackend(
+      () =>
+        (run, { deterministic: _, ...plan }, io) =>
+          run(plan, io),
     ),
   },
   {
