@@ -88,14 +88,20 @@ const scriptArgs: Readonly<Record<ScriptEngine, readonly string[]>> = {
 
 const maxOutputBytes = 256 * 2 ** 20;
 
+export interface ScriptOptions {
+  /** After which the process is killed. Default: never. */
+  readonly timeoutMs?: number;
+}
+
 /** Runs a bundle in a process of its own and gives what it printed. */
-export function runScript(engine: ScriptEngine, code: string): Promise<string> {
+export function runScript(engine: ScriptEngine, code: string, { timeoutMs = 0 }: ScriptOptions = {}): Promise<string> {
   const { path } = requireBinary(engine);
   return inFolder(async (folder) => {
     const file = join(folder, "main.mjs");
     await writeFile(file, code);
     const env = { DENO_NO_UPDATE_CHECK: "1", DO_NOT_TRACK: "1", DENO_DIR: folder };
-    const { stdout } = await run(path, [...scriptArgs[engine], file], { env, maxBuffer: maxOutputBytes });
+    const options = { env, maxBuffer: maxOutputBytes, timeout: timeoutMs, killSignal: "SIGKILL" } as const;
+    const { stdout } = await run(path, [...scriptArgs[engine], file], options);
     return stdout;
   });
 }

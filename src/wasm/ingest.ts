@@ -1,28 +1,11 @@
 import { ToolRuntimeError } from "../errors.ts";
 import { BinaryError, BoundError, Reader, readSections, sectionIds } from "./binary.ts";
-import {
-  hostNamespace,
-  meterModule,
-  type Import,
-  type ImportKind,
-  type MeteredModule,
-  type MeterOptions,
-  type ModuleBounds,
-} from "./meter/index.ts";
+import { hostNamespace, meterModule, type Import, type ImportKind, type MeteredModule, type MeterOptions } from "./meter/index.ts";
 import { firstSliceUnits } from "./slices.ts";
 
 export const pageBytes = 65_536;
 /** Larger modules are rewritten off the serving event loop, where there is a way to. */
 const offloadedBytes = 256 * 1024;
-
-/**
- * What keeps the compiling of a module short, besides the rewriter's own bounds. Engines compile a function when it is first
- * called, on the event loop: V8 takes about a hundred nanoseconds for each local at each loop, so that without a bound forty
- * kilobytes take half a minute. Real modules have less than two joins for each byte.
- */
-function boundsOf(bytes: Uint8Array): Partial<ModuleBounds> {
-  return { locals: 5000, bodyBytes: 2 ** 20, joins: Math.min(2_000_000 + 4 * bytes.length, 40_000_000) };
-}
 
 /** Rewrites a module elsewhere: in a thread of its own. What it throws is what `meterModule` would. */
 export type Offload = (bytes: Uint8Array, options: MeterOptions) => Promise<MeteredModule>;
@@ -56,7 +39,7 @@ export async function ingestModule(bytes: Uint8Array, making: Making, options: I
   const { allows, memory, start = "keep" } = options;
   const denied = findDenied(bytes, allows);
   if (denied !== undefined) throw deniedError(tool, denied);
-  const meterOptions: MeterOptions = { memory, start, deterministic, initialFuel: firstSliceUnits, wait: true, bounds: boundsOf(bytes) };
+  const meterOptions: MeterOptions = { memory, start, deterministic, initialFuel: firstSliceUnits, wait: true };
   let metered: MeteredModule;
   try {
     const isOffloaded = offload !== undefined && bytes.length > offloadedBytes;

@@ -71,6 +71,7 @@ export class InlineDriver implements WasmDriver {
         timeoutMs: enforcedValue(plan, "timeout"),
         cpuMs: enforcedValue(plan, "cpuTime"),
         fuel: enforcedValue(plan, "fuel"),
+        countsFuel: plan.deterministic !== undefined,
       });
       const report = await ready.run({
         io,

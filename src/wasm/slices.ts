@@ -28,6 +28,8 @@ export interface SliceLimits {
   readonly timeoutMs?: number | undefined;
   readonly cpuMs?: number | undefined;
   readonly fuel?: number | undefined;
+  /** Whether the report says how much fuel was used although nobody limits it. */
+  readonly countsFuel?: boolean;
 }
 
 /** What the checkpoints ended a run by. */
@@ -276,29 +278,32 @@ export class Slices {
     this.#sliceUnits = Math.min(Math.max(next, minSliceUnits), maxSliceUnits);
   }
 
-  /** Reads the three limits back, for the report of the run. */
-  readings(): LimitReading[] {
-    const { timeoutMs, cpuMs, fuel } = this.#limits;
-    const { used } = this.meter;
-    const readings: LimitReading[] = [];
-    if (timeoutMs !== undefined) {
-      const hit = this.#end?.limit === "timeout" ? ({ hit: "yes" } as const) : {};
-      readings.push({ limit: "timeout", applied: timeoutMs, source: "the deadline that each checkpoint looks at", ...hit });
-    }
-    if (cpuMs !== undefined) {
-      const hit = this.#end?.limit === "cpuTime" ? "yes" : "no";
-      readings.push({ limit: "cpuTime", applied: cpuMs, source: "counter of time on the event loop", peak: this.#cpuMs, hit });
-    }
-    const fuelReading = { limit: "fuel", source: "fuel counter of the module", peak: used } as const;
-    if (fuel === undefined) readings.push(fuelReading);
-    else readings.push({ ...fuelReading, applied: fuel, hit: this.#end?.limit === "fuel" ? "yes" : "no" });
-    return readings;
-  }
-
   /** The report with what the checkpoints know of the run. */
   complete(report: RunReport): RunReport {
-    const readings = [...report.readings, ...this.readings()];
-    if (this.#end === undefined || this.#end.limit === "inline") return { ...report, readings };
-    return { ...report, readings, limitHit: { limit: this.#end.limit, observed: this.#end.observed } };
+    const { timeoutMs, cpuMs, fuel, countsFuel } = this.#limits;
+    const own: LimitReading[] = [];
+    if (timeoutMs !== undefined) own.push(this.#readTimeout(timeoutMs));
+    if (cpuMs !== undefined) own.push(this.#readCpuTime(cpuMs));
+    if (fuel !== undefined || countsFuel === true) own.push(this.#readFuel(fuel));
+    const readings = own.length === 0 ? report.readings : [...report.readings, ...own];
+    const { exit, files } = report;
+    const end = this.#end;
+    const limitHit = end === undefined || end.limit === "inline" ? report.limitHit : { limit: end.limit, observed: end.observed };
+    return limitHit === undefined ? { exit, readings, files } : { exit, readings, files, limitHit };
+  }
+
+  #readTimeout(timeoutMs: number): LimitReading {
+    const reading = { limit: "timeout", applied: timeoutMs, source: "the deadline that each checkpoint looks at" } as const;
+    return this.#end?.limit === "timeout" ? { ...reading, hit: "yes" } : reading;
+  }
+
+  #readCpuTime(cpuMs: number): LimitReading {
+    const hit = this.#end?.limit === "cpuTime" ? "yes" : "no";
+    return { limit: "cpuTime", applied: cpuMs, source: "counter of time on the event loop", peak: this.#cpuMs, hit };
+  }
+
+  #readFuel(fuel: number | undefined): LimitReading {
+    const reading = { limit: "fuel", source: "fuel counter of the module", peak: this.meter.used } as const;
+    return fuel === undefined ? reading : { ...reading, applied: fuel, hit: this.#end?.limit === "fuel" ? "yes" : "no" };
   }
 }

@@ -58,7 +58,7 @@ class FixedClock implements GuestClock {
 }
 
 /** What a run under this plan sees of the world. */
-export function surroundingsOf({ deterministic, profile }: Plan): Surroundings | Promise<Surroundings> {
+export function surroundingsOf({ deterministic, profile }: Pick<Plan, "deterministic" | "profile">): Surroundings | Promise<Surroundings> {
   if (deterministic === undefined) return profile === "hardened" ? hardened : system;
   const { seed, nowMs } = deterministic;
   const startNs = BigInt(nowMs) * 1_000_000n;

@@ -25,7 +25,7 @@ export function wasiOptions({ io, slices, surroundings, clock }: WasmRun, { prog
     called: () => slices.called(),
     ended: () => slices.poison(),
     // What a guest sees of a slow reader would differ from run to run.
-    ...(skip === undefined ? { isCongested: () => slices.isCongested } : {}),
-    ...(random === undefined ? {} : { random }),
+    isCongested: skip === undefined ? () => slices.isCongested : undefined,
+    random,
   };
 }

@@ -27,7 +27,7 @@ async function see(engine: Engine, options: ProgramOptions): Promise<Sight[]> {
   const head = `import { seeAll } from "./cases/program.ts";
     const text = JSON.stringify(await seeAll(${JSON.stringify(options)}));`;
   const folder = fileURLToPath(new URL(".", import.meta.url));
-  if (engine !== "workerd") return JSON.parse(await runScript(engine, await bundle(`${head} console.log(text);`, folder)));
+  if (engine !== "workerd") return JSON.parse(await runScript(engine, await bundle(`${head} console.log(text);`, folder), { timeoutMs: 50_000 }));
   const code = await bundle(`${head} export default { fetch: () => new Response(text) };`, folder);
   return serveWorker(code, async ({ url }) => JSON.parse(await (await fetch(url)).text()));
 }
@@ -73,12 +73,12 @@ beforeAll(async () => {
 });
 
 describe("deterministic mode", () => {
-  test.each(engines.filter((engine) => engine !== "node"))("is on %s as on Node, byte for byte", (engine) => {
-    if (!ran.includes(engine)) return;
+  test.for(engines.filter((engine) => engine !== "node"))("is on %s as on Node, byte for byte", (engine, { skip }) => {
+    if (!ran.includes(engine)) skip(`${engine} is not here`);
     expect(differences(sights("node"), sights(engine)).slice(0, 10)).toEqual([]);
     const untaken = sights(engine).filter(({ refused }) => refused === notTaken).length;
     if (untaken > 0) console.log(`${untaken} of ${generatedModules} generated modules are none to ${engine}`);
-    expect(untaken).toBeLessThan(generatedModules / 10);
+    expect(untaken).toBeLessThan(generatedModules / 5);
   });
 
   test.each(ran)("ends everywhere before the stack of %s does", (engine) => {

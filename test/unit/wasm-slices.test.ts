@@ -235,7 +235,9 @@ describe("slices", () => {
     setTimeout(() => controller.abort(new Error("enough")), 10);
     await expect(slices.sleep(60_000)).rejects.toThrow("enough");
     slices.stop();
-    expect(slices.readings().find(({ limit }) => limit === "cpuTime")?.peak).toBeLessThan(25);
+    const { readings } = slices.complete({ exit: { kind: "exited", code: 0 }, readings: [], files: [] });
+    expect(readings).toMatchObject([{ limit: "cpuTime", applied: 10_000, hit: "no" }]);
+    expect(readings[0]?.peak).toBeLessThan(25);
   });
 
   test("a guest that waits for its turn is woken by the end of the run", async () => {

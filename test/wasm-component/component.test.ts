@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import { makeRandom } from "../../src/wasm/component/host/process.ts";
 import { RunState } from "../../src/wasm/component/host/run-state.ts";
 import { FileSystem } from "../../src/wasm/wasi/index.ts";
-import { endedByHost, MiB, ready, runOf, runOnce } from "./support.ts";
+import { surroundingsOf } from "../../src/wasm/surroundings.ts";
+import { endedByHost, MiB, ready, runOf, runOnce, type RunOptions } from "./support.ts";
 
 const exited = (code: number): object => ({ kind: "exited", code });
 const limitOf = (limit: string): object => expect.objectContaining({ limit });
@@ -175,9 +176,12 @@ describe("a command", () => {
   });
 
   test("that writes without end is ended by the signal", async () => {
+    const artifact = await ready("command");
     const abort = new AbortController();
-    setTimeout(() => abort.abort(new Error("enough")), 50);
-    expect((await runOnce(await ready("command"), { input: "flood", signal: abort.signal })).outcome.exit).toEqual(endedByHost);
+    const onStdout = (): void => {
+      if (!abort.signal.aborted) setTimeout(() => abort.abort(new Error("enough")), 20);
+    };
+    expect((await runOnce(artifact, { input: "flood", signal: abort.signal, onStdout })).outcome.exit).toEqual(endedByHost);
   });
 
   test("waits for whoever reads its output", async () => {
@@ -223,6 +227,35 @@ describe("a command", () => {
       expect(outcome.exit).toEqual(exited(0));
       expect(stdout).toMatch(index % 2 === 1 ? new RegExp(`^1 command INDEX=${index}$`) : /^\d+\n$/);
     }
+  });
+});
+
+describe("a deterministic component", () => {
+  const plan = { profile: "standard", deterministic: { seed: "1", nowMs: 0 } } as const;
+  const fixed = async (seed: string): Promise<RunOptions> => ({
+    surroundings: await surroundingsOf({ ...plan, deterministic: { seed, nowMs: 1_769_860_800_000 } }),
+  });
+
+  test.each(["random", "files", "host", "sleep 60000"])("that does %s does the same again, with the same fuel, at once", async (input) => {
+    const artifact = await ready("command");
+    const files = [{ path: "data/in.txt", bytes: new TextEncoder().encode("content") }];
+    const before = performance.now();
+    const runs = [
+      await runOnce(artifact, { input, files, ...(await fixed("1")) }),
+      await runOnce(artifact, { input, files, ...(await fixed("1")) }),
+    ];
+    expect(performance.now() - before).toBeLessThan(5000);
+    const [first, second] = runs.map(({ stdout, stderr, slices }) => [stdout, stderr, slices.meter.used]);
+    expect(second).toEqual(first);
+    expect(runs[0]?.outcome.exit).toEqual(exited(0));
+  });
+
+  test("draws other random numbers from another seed", async () => {
+    const artifact = await ready("command");
+    const drawn = async (seed: string): Promise<string> => (await runOnce(artifact, { input: "random", ...(await fixed(seed)) })).stdout;
+    const one = await drawn("1");
+    expect(await drawn("1")).toBe(one);
+    expect(await drawn("2")).not.toBe(one);
   });
 });
 

@@ -5,6 +5,7 @@ import { readyExtism } from "../../src/wasm/extism/plugin.ts";
 import type { Making } from "../../src/wasm/ingest.ts";
 import { Slices } from "../../src/wasm/slices.ts";
 import { systemClock } from "../../src/wasm/wasi/clock.ts";
+import type { Surroundings } from "../../src/wasm/surroundings.ts";
 import { Turns } from "../../src/wasm/turns.ts";
 
 const decoder = new TextDecoder();
@@ -35,6 +36,8 @@ export interface RunOptions {
   readonly diskBytes?: number;
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
+  /** The host's clocks and random bytes unless given. */
+  readonly surroundings?: Surroundings;
   readonly onStdout?: (bytes: Uint8Array) => void | Promise<void>;
   readonly onStderr?: (bytes: Uint8Array) => void | Promise<void>;
 }
@@ -48,13 +51,15 @@ export interface Ran {
 
 /** One run in a process where nothing else runs. */
 export function runOf(io: RunIo, options: RunOptions = {}): WasmRun {
+  const { surroundings = { clockFor: () => systemClock } } = options;
+  const slices = new Slices(io, new Turns(), { timeoutMs: options.timeoutMs });
   return {
     io,
     memoryBytes: options.memoryBytes ?? 16 * MiB,
     diskBytes: options.diskBytes ?? MiB,
-    slices: new Slices(io, new Turns(), { timeoutMs: options.timeoutMs }),
-    surroundings: { clockFor: () => systemClock },
-    clock: systemClock,
+    slices,
+    surroundings,
+    clock: surroundings.clockFor(() => slices.meter.used),
   };
 }
 

@@ -6,6 +6,9 @@ import type { Plan } from "./plan.ts";
 /** The most that a frame of a function may have paid for iterations that it has not begun. */
 export const mostCredit = 8192;
 
+/** The most that may be charged for turns of a loop that counts when it is left before they are made. */
+const mostAhead = 256;
+
 export interface Label {
   readonly kind: "function" | "block" | "loop" | "if" | "try" | "catch";
   /** What a branch to it takes. */
@@ -32,8 +35,17 @@ const leaves: ReadonlySet<number> = new Set([
   ...[0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x18, 0x19, 0x1f, 0xd5, 0xd6],
 ]);
 
+/** A number of five bytes, to be set later. */
+const paddedZero = [0x80, 0x80, 0x80, 0x80, 0] as const;
+
+function setPadded(out: number[], at: number, value: number): void {
+  const bits = value < 0 ? value + 2 ** 35 : value;
+  for (let byte = 0; byte < 5; byte++) out[at + byte] = (Math.floor(bits / 128 ** byte) % 128) | (byte < 4 ? 0x80 : 0);
+}
+
 /** Units that these cost at most: a call with what a caller may pay for the function called, a throw with what a frame had paid before. */
 const mostUnits: ReadonlyMap<number, number> = new Map([
+  [0xfd, 8],
   ...[0x10, 0x11, 0x12, 0x13, 0x14, 0x15].map((call) => [call, 300] as const),
   ...[0x08, 0x09, 0x0a].map((exception) => [exception, 300 + mostCredit] as const),
 ]);
@@ -70,6 +82,7 @@ export class Body {
   #depth = 0;
   /** The cost of the instructions since those that were counted last. */
   #uncounted = 0;
+  #isAhead = false;
   /** The units that all instructions until here may cost. */
   #most = 0;
   /** Loops around this place. */
@@ -90,7 +103,7 @@ export class Body {
   op(opcode: number, ...rest: readonly number[]): this {
     this.#uncounted += costs[opcode] ?? 0;
     if (leaves.has(opcode)) this.#count();
-    this.#most += mostUnits.get(opcode) ?? (opcode === 0xfd ? 2 : (costs[opcode] ?? 0));
+    this.#most += mostUnits.get(opcode) ?? costs[opcode] ?? 0;
     this.code.raw(opcode, ...rest);
     return this;
   }
@@ -99,26 +112,27 @@ export class Body {
    * Adds to the global `most`, whenever this place is reached, what all that is written inside may cost, reached or not.
    * What is given is called first, and may take as much away where control comes to this place from before.
    */
-  region(inside: () => void, before: (place: () => void) => void = () => {}): void {
+  region(inside: () => void, before: (place: (less: number) => void) => void = () => {}): void {
     if (!this.plan.isBounded) {
       before(() => {});
       return inside();
     }
     const { out } = this.code;
-    const places: number[] = [];
-    const add = (sign: 0x7c | 0x7d): void => {
+    const places: { readonly at: number; readonly less: number }[] = [];
+    const add = (sign: 0x7c | 0x7d, less: number): void => {
       this.code.raw(0x23).u32(this.plan.most).raw(0x42);
-      places.push(out.length);
-      this.code.raw(0x80, 0x80, 0x80, 0x80, 0, sign, 0x24).u32(this.plan.most);
+      places.push({ at: out.length, less });
+      this.code.raw(...paddedZero, sign, 0x24).u32(this.plan.most);
       this.#most += 4;
     };
-    before(() => add(0x7d));
+    before((less) => add(0x7d, less));
     const start = this.#most;
-    add(0x7c);
+    add(0x7c, 0);
     inside();
-    const units = this.#most - start + mostUnitsOfRegion;
-    for (const at of places) for (let byte = 0; byte < 5; byte++) out[at + byte] = (Math.floor(units / 128 ** byte) % 128) | (byte < 4 ? 0x80 : 0);
-    this.#most += mostUnitsOfRegion;
+    // Locals are set to zero where a function begins.
+    const units = this.#most - start + mostUnitsOfRegion + this.locals.length;
+    for (const { at, less } of places) setPadded(out, at, units - less);
+    this.#most = start + units;
   }
 
   /**
@@ -126,7 +140,7 @@ export class Body {
    * the global never has more than what was executed. What a trap cuts off is missing.
    */
   #count(): void {
-    if (this.#uncounted === 0 || !this.plan.isInstrumented) return;
+    if (this.#uncounted === 0 || this.#isAhead || !this.plan.isInstrumented) return;
     const { work } = this.plan;
     this.#most += 4;
     this.code
@@ -136,6 +150,20 @@ export class Body {
       .s64(BigInt(this.#uncounted + 4))
       .raw(0x7c, 0x24)
       .u32(work);
+    this.#uncounted = 0;
+  }
+
+  /** Counts what is written inside before it, so that its instructions stand together. Nothing of it may trap. */
+  ahead(inside: () => void): void {
+    if (!this.plan.isInstrumented) return inside();
+    const { out } = this.code.raw(0x23).u32(this.plan.work).raw(0x42);
+    const at = out.length;
+    this.code.raw(...paddedZero, 0x7c, 0x24).u32(this.plan.work);
+    this.#most += 4;
+    this.#isAhead = true;
+    inside();
+    this.#isAhead = false;
+    setPadded(out, at, this.#uncounted + 4);
     this.#uncounted = 0;
   }
 
@@ -222,6 +250,8 @@ export class Body {
   }
 
   blockType(params: readonly ValueType[], results: readonly ValueType[]): void {
+    // A block that moves values costs for each.
+    this.#most += params.length + results.length;
     const [only] = results;
     if (params.length === 0 && only === undefined) this.raw(0x40);
     else if (params.length === 0 && results.length === 1 && only !== undefined && (!isInTypes(only) || this.choices.mostly(6))) {
@@ -231,7 +261,7 @@ export class Body {
   }
 
   /** A frame of control, whose parameters are on the stack. */
-  frame(kind: keyof typeof openers, type: FunctionType, inside: (label: Label) => void, { isOpen = true } = {}): void {
+  frame(kind: keyof typeof openers, type: FunctionType, inside: (label: Label) => void, { isOpen = true, isCounted = false } = {}): void {
     const label: Label = { kind, types: kind === "loop" ? type.params : type.results, results: type.results, isOpen };
     const open = (): void => {
       this.op(openers[kind]);
@@ -241,7 +271,7 @@ export class Body {
     if (kind === "loop") {
       // The first turn is part of what is around the loop.
       this.region(fill, (takeAway) => {
-        takeAway();
+        takeAway(isCounted ? mostAhead : 0);
         open();
       });
     } else {

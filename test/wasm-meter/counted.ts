@@ -29,6 +29,17 @@ export const negated: Readonly<Record<Comparison, Comparison | "eq">> = {
   ge_u: "lt_u",
 };
 
+const oddities = [
+  "its step is made under a condition",
+  "its step begins with another local",
+  "it has two steps",
+  "its test is in a block",
+  "it goes back early",
+  "it compares with itself",
+  "something else writes what it counts with",
+] as const;
+type Oddity = "none" | (typeof oddities)[number];
+
 /** A loop as compilers write it: a local goes up or down by a step, and the loop goes on while a comparison holds. */
 export interface Counted {
   readonly type: "i32" | "i64";
@@ -42,6 +53,8 @@ export interface Counted {
   readonly comparison: Comparison;
   /** Whether the test is at the loop's end or at its head. */
   readonly tested: "bottom" | "top" | "inside";
+  /** What sets it apart from a loop that counts. One that has this does not end by itself. */
+  readonly oddity: Oddity;
   /** Whether it has to count down the module's steps, since it may not end by itself. */
   readonly isGuarded: boolean;
 }
@@ -82,19 +95,21 @@ export function chooseCounted({ choices }: Body, most: number): Counted {
   const step = choices.pick(steps);
   // The commonest form has the larger part.
   const isCommon = choices.below(8) < 5;
-  const bound = choices.once(4) ? choices.pick(wildBounds) : start + step * BigInt(choices.below(choices.once(2) ? most : 9));
+  const length = step * BigInt(choices.below(choices.once(2) ? most : 9));
+  const isToZero = choices.once(5);
   const rough: Counted = {
     type: choices.once(isCommon ? 12 : 3) ? "i64" : "i32",
-    start,
+    start: isToZero ? -length : start,
     startFrom: choices.once(5) ? "parameter" : "constant",
     step,
-    bound,
+    bound: isToZero ? 0n : choices.once(4) ? choices.pick(wildBounds) : start + length,
     boundFrom: choices.pick(["constant", "local", "parameter"] as const),
     comparison: isCommon ? "ne" : choices.pick(comparisons),
     tested: isCommon && choices.mostly(8) ? "bottom" : choices.pick(["bottom", "top", "inside"] as const),
+    oddity: choices.once(4) ? choices.pick(oddities) : "none",
     isGuarded: false,
   };
-  return { ...rough, isGuarded: !ends(rough, most) || choices.once(4) };
+  return { ...rough, isGuarded: rough.oddity !== "none" || !ends(rough, most) || choices.once(6) };
 }
 
 /** Whether it does for all that a parameter's lowest bits may add. */

@@ -99,6 +99,16 @@ function trapping(body: Body): void {
   body.frame("if", { params: [], results: [] }, () => body.op(0x00));
 }
 
+/** So much straight code that it is not charged in one piece, in modules that may be large. */
+function lengthy(body: Body): void {
+  const { choices } = body;
+  if (!body.plan.isLarge) return;
+  const local = body.writableLocal("i32");
+  for (let left = choices.between(50, 450); left > 0; left--) {
+    body.at(0x20, local).i32(left).op(left % 3 === 0 ? 0x6e : 0x6a).at(0x21, local);
+  }
+}
+
 const statements = {
   setLocal,
   store,
@@ -117,6 +127,7 @@ const statements = {
   nullBranch,
   dropped,
   trapping,
+  lengthy,
   nop: (body: Body): void => void body.op(0x01),
 } as const;
 
@@ -124,7 +135,7 @@ type Kind = keyof typeof statements;
 
 const kinds: readonly Kind[] = [
   ...(["setLocal", "setLocal", "store", "store", "call", "setGlobal", "conditional", "block", "openLoop", "countedLoop", "countedLoop"] as const),
-  ...(["branch", "branch", "mixedBlock", "bulk", "table", "throw", "try", "nullBranch", "dropped", "trapping", "nop"] as const),
+  ...(["branch", "branch", "mixedBlock", "bulk", "table", "throw", "try", "nullBranch", "dropped", "trapping", "lengthy", "nop"] as const),
 ];
 
 /** Kinds that a rewriter has to keep apart. */
@@ -139,6 +150,8 @@ const themes: readonly (readonly Kind[])[] = [
   ["try", "call", "throw", "conditional"],
   ["try", "throw", "countedLoop"],
   ["call", "conditional"],
+  ["lengthy", "call", "conditional", "block"],
+  ["lengthy", "countedLoop", "branch", "try"],
   [],
 ];
 
@@ -160,7 +173,7 @@ function leave(body: Body): void {
   body.op(0x0f);
 }
 
-const inLoops = ["countedLoop", "countedLoop", "setLocal", "store", "conditional", "branch", "block", "trapping"] as const;
+const inLoops = ["countedLoop", "countedLoop", "setLocal", "store", "conditional", "branch", "block", "trapping", "lengthy"] as const;
 
 /** The grammar of a function in which nothing calls. */
 export const loopGrammar: Grammar = {

@@ -72,6 +72,8 @@ export interface Plan {
   readonly exceptions: "old" | "new" | "none";
   /** Whether numbers are written longer than they need be, here and there. */
   readonly isPadded: boolean;
+  /** Whether it may have code of some kilobytes in one piece. */
+  readonly isLarge: boolean;
   /** How many segments are passive, and can be named by instructions. */
   readonly passiveData: number;
   readonly passiveElements: number;
@@ -184,6 +186,7 @@ export function makePlan(choices: Choices, options: GeneratorOptions): Plan {
     focus: Array.from({ length: choices.mostly(4) ? choices.between(1, 4) : 0 }, () => choices.below(1000)),
     exceptions,
     isPadded: choices.once(6),
+    isLarge: choices.once(6),
     passiveData: memory === undefined ? 0 : choices.below(3),
     passiveElements: choices.below(3),
     hasStart,

@@ -1,5 +1,6 @@
 import { shape } from "./opcodes.ts";
-import { maxCost, maxPaidByCaller, noteStride, type FunctionScan, type Scan } from "./scan.ts";
+import { PathCost } from "./path-cost.ts";
+import { maxPaidByCaller, noteStride, type FunctionScan, type Scan } from "./scan.ts";
 
 /** Where charges go in the whole module. Indexed by defined function, by loop, or by break. */
 export interface Placement {
@@ -105,15 +106,18 @@ class Payers {
   /** A function that is still open here charges itself, and its callers pay for what comes before its point. */
   #finish(index: number): void {
     this.#state[index] = done;
-    let whole = (this.#functions[index]?.cost ?? 0) + 1;
-    for (let call = 0; whole <= maxPaidByCaller; call++) {
-      const target = this.#target(index, call);
-      if (target === undefined) break;
-      whole += this.paidByCaller[target] ?? 0;
-    }
-    const isPaid = this.#mustCharge[index] !== true && whole <= maxPaidByCaller;
-    if (isPaid) this.paidByCaller[index] = whole;
+    const whole = this.#mustCharge[index] === true ? Number.POSITIVE_INFINITY : this.#dearest(index) + 1;
+    if (whole <= maxPaidByCaller) this.paidByCaller[index] = whole;
     else this.points[index] = this.#splits[index]?.point ?? { note: -1, end: -1 };
+  }
+
+  #dearest(index: number): number {
+    const one = this.#functions[index];
+    const whole = new Stretch(0);
+    if (one === undefined) return 0;
+    const paidFor = (target: number): number => this.paidByCaller[target - this.#imported] ?? 0;
+    walk(this.#scan, one, paidFor, (here) => whole.reach(here), noVisit);
+    return whole.cost;
   }
 
   /** What a function's nth call calls: a defined function, or a negative number for an imported one. */
@@ -138,51 +142,101 @@ class Costs {
     this.#paid = paid;
   }
 
-  add({ notesFrom, notesTo, cost }: FunctionScan, point: Point | undefined): void {
-    const { values } = this.#scan.notes;
+  add(one: FunctionScan, point: Point | undefined): void {
+    /** Loops whose first segment is not at its end. */
+    const begun: { readonly loop: number; readonly stretch: Stretch }[] = [];
     /** By open block: its loop, or -1. */
     const opened: number[] = [];
-    /** Loops whose first segment is not at its end. */
-    let begun: number[] = [];
-    let paid = 0;
-    let pointFrom = point?.note === -1 ? 0 : undefined;
+    let pointStretch = point?.note === -1 ? new Stretch(0) : undefined;
     let pointCost = 0;
-    let breakFrom: number | undefined;
-    for (let note = notesFrom; note < notesTo; note += noteStride) {
-      const kind = values[note] ?? 0;
-      const here = (values[note + 4] ?? 0) + paid;
-      if (note === point?.note) pointFrom = here;
-      if (kind === shape.break || note === point?.end) {
-        if (pointFrom !== undefined) pointCost = here - pointFrom;
-        pointFrom = undefined;
-      }
+    let segment: Stretch | undefined;
+    const closeLoop = (): void => {
+      const closed = begun.pop();
+      if (closed === undefined) return;
+      this.ofLoop[closed.loop] = closed.stretch.cost + 1;
+      begun.at(-1)?.stretch.reach(closed.stretch.greatest);
+    };
+    const closePoint = (): void => {
+      if (pointStretch !== undefined) pointCost = pointStretch.cost;
+      pointStretch = undefined;
+    };
+    const reach = (here: number): void => {
+      begun.at(-1)?.stretch.reach(here);
+      pointStretch?.reach(here);
+      segment?.reach(here);
+    };
+    walk(this.#scan, one, this.#paidFor, reach, (note, kind, here) => {
+      if (note === point?.note) pointStretch = new Stretch(here);
+      if (note === point?.end) closePoint();
       if (kind === shape.break) {
-        for (const loop of begun) this.#closeLoop(loop, here);
-        begun = [];
-        if (breakFrom !== undefined) this.ofBreak.push(here - breakFrom);
-        breakFrom = here;
+        closePoint();
+        while (begun.length > 0) closeLoop();
+        if (segment !== undefined) this.ofBreak.push(segment.cost);
+        segment = new Stretch(here);
       } else if (kind === shape.loop) {
-        // Until it is closed, what was before it.
-        const loop = this.ofLoop.push(-here) - 1;
-        begun.push(loop);
+        const loop = this.ofLoop.push(1) - 1;
+        begun.push({ loop, stretch: new Stretch(here) });
         opened.push(loop);
       } else if (isBlock(kind)) {
         opened.push(-1);
       } else if (kind === shape.end || kind === shape.delegate) {
-        const loop = opened.pop() ?? -1;
-        if (loop >= 0 && begun.at(-1) === loop) this.#closeLoop(begun.pop() ?? 0, here);
-      } else if (kind === shape.call || kind === shape.returnCall) {
-        paid = Math.min(paid + (this.#paid[(values[note + 3] ?? 0) - this.#imported] ?? 0), maxCost);
+        if ((opened.pop() ?? -1) === begun.at(-1)?.loop) closeLoop();
       }
-    }
-    if (pointFrom !== undefined) pointCost = cost + paid - pointFrom;
-    if (breakFrom !== undefined) this.ofBreak.push(cost + paid - breakFrom);
+    });
+    closePoint();
+    if (segment !== undefined) this.ofBreak.push(segment.cost);
     this.ofPoint.push(pointCost + 1);
   }
 
-  #closeLoop(loop: number, here: number): void {
-    this.ofLoop[loop] = (this.ofLoop[loop] ?? 0) + here + 1;
+  readonly #paidFor = (target: number): number => this.#paid[target - this.#imported] ?? 0;
+}
+
+/** The cost from one place to the dearest one behind it. */
+class Stretch {
+  readonly #from: number;
+  greatest: number;
+
+  constructor(from: number) {
+    this.#from = from;
+    this.greatest = from;
   }
+
+  reach(here: number): void {
+    if (here > this.greatest) this.greatest = here;
+  }
+
+  get cost(): number {
+    return this.greatest - this.#from;
+  }
+}
+
+/** Visits a function's notes with the cost of the dearest way to each; `reach` hears of that cost wherever it is greatest. */
+function walk(
+  scan: Scan,
+  { notesFrom, notesTo, cost }: FunctionScan,
+  paidFor: (target: number) => number,
+  reach: (here: number) => void,
+  visit: (note: number, kind: number, here: number) => void,
+): void {
+  const { values } = scan.notes;
+  const path = new PathCost(scan.bytes);
+  let before = 0;
+  for (let note = notesFrom; note < notesTo; note += noteStride) {
+    const kind = values[note] ?? 0;
+    const operand = values[note + 3] ?? 0;
+    const linear = values[note + 4] ?? 0;
+    path.add(linear - before);
+    before = linear;
+    reach(path.current);
+    visit(note, kind, path.current);
+    if (kind === shape.call || kind === shape.returnCall) {
+      path.add(paidFor(operand));
+      reach(path.current);
+    }
+    path.note(kind, values[note + 1] ?? 0, operand);
+  }
+  path.add(cost - before);
+  reach(path.current);
 }
 
 /** A place in a function before all its calls and loops, and the cost of what can run without passing it. */
@@ -195,7 +249,8 @@ interface Split {
  * Finds the innermost block, or arm of one, that has all calls, loops and breaks of a function in it, and the last place in it
  * before the first of them. A function often ends before that: the last calls of a recursion, a check of its arguments.
  */
-function findSplit(scan: Scan, { notesFrom, notesTo, cost }: FunctionScan): Split | undefined {
+function findSplit(scan: Scan, one: FunctionScan): Split | undefined {
+  const { notesFrom, notesTo } = one;
   const { values } = scan.notes;
   /** By open block: the note that opened it. */
   const opened: number[] = [];
@@ -226,12 +281,37 @@ function findSplit(scan: Scan, { notesFrom, notesTo, cost }: FunctionScan): Spli
   }
   const note = path?.[common];
   if (note === undefined) return undefined;
-  const end = common === 0 ? -1 : (closed[common] ?? -1);
-  const from = values[note + 4] ?? 0;
-  const to = end === -1 ? cost : (values[end + 4] ?? 0);
-  const before = cost - (to - from);
-  return before > maxPaidByCaller ? undefined : { point: { note, end }, before };
+  const point = { note, end: common === 0 ? -1 : (closed[common] ?? -1) };
+  const before = costWithout(scan, one, point);
+  return before > maxPaidByCaller ? undefined : { point, before };
 }
+
+/** What the dearest way costs that does not pass the point, and what it costs before and behind it for one that does. */
+function costWithout(scan: Scan, one: FunctionScan, point: Point): number {
+  const { values } = scan.notes;
+  const linear = (note: number): number => values[note + 4] ?? 0;
+  let before: Stretch | undefined = new Stretch(0);
+  let beforeCost = 0;
+  let behind: Stretch | undefined;
+  const reach = (here: number): void => {
+    before?.reach(here);
+    behind?.reach(here);
+  };
+  walk(scan, one, noPay, reach, (note, _, here) => {
+    if (note === point.note) {
+      beforeCost = before?.cost ?? 0;
+      before = undefined;
+    }
+    // Between the end of the point's block and the note behind it is a straight line.
+    if (point.end === -1 || note !== point.end + noteStride) return;
+    behind = new Stretch(here - (linear(note) - linear(point.end)));
+    behind.reach(here);
+  });
+  return beforeCost + (behind?.cost ?? 0);
+}
+
+const noPay = (): number => 0;
+const noVisit = (): void => undefined;
 
 function closesArm(kind: number): boolean {
   return kind === shape.end || kind === shape.delegate || kind === shape.else || kind === shape.catch || kind === shape.catchAll;

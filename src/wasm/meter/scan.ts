@@ -1,6 +1,7 @@
 import { BinaryError, BoundError } from "../binary.ts";
 import { assertAtMost, type ModuleBounds } from "./bounds.ts";
 import { afterFc, afterFd, costs, firstNoted, hostCallCost, memoryCost, oneByte, shape, vectorCost } from "./opcodes.ts";
+import { PathCost } from "./path-cost.ts";
 import { numberAt, skipMemoryArgument, skipNumber, skipPrefixed, skipRare, skipTypePrefix, unknown } from "./skip.ts";
 
 /**
@@ -78,7 +79,7 @@ export class Scan {
   breaks = 0;
   /** Functions that `ref.func` names. */
   readonly referenced = new Set<number>();
-  readonly #bytes: Uint8Array;
+  readonly bytes: Uint8Array;
   readonly #importedFunctions: number;
   readonly #bounds: ModuleBounds;
   readonly #arityOf: (type: number) => number;
@@ -90,9 +91,10 @@ export class Scan {
   #broken: boolean[] = [];
   #loop = -1;
   #cost = 0;
-  /** The cost at the last break, and what calls since then may add to it. */
+  /** The cost of the dearest way with the most that calls may add to it, what of the sum is in it, and where the last break was. */
+  #path: PathCost;
+  #pathed = 0;
   #brokenAt = 0;
-  #called = 0;
   #hasTry = false;
   #hasVectors = false;
   #allJoins = 0;
@@ -100,12 +102,13 @@ export class Scan {
   #calls = 0;
 
   constructor(bytes: Uint8Array, { importedFunctions, bounds, arityOf, isDeterministic }: ScanOptions) {
-    this.#bytes = bytes;
+    this.bytes = bytes;
     // Compilers' modules have a note in each six to eight bytes.
     this.notes = new Numbers(bytes.length + 1280);
     this.#importedFunctions = importedFunctions;
     this.#bounds = bounds;
     this.#arityOf = arityOf;
+    this.#path = new PathCost(bytes);
     this.#isDeterministic = isDeterministic;
   }
 
@@ -119,7 +122,8 @@ export class Scan {
     this.#loop = -1;
     // An engine's first code for a function sets each local.
     this.#cost = Math.floor(locals / 4);
-    this.#brokenAt = this.#called = 0;
+    this.#path = new PathCost(this.bytes);
+    this.#pathed = this.#brokenAt = 0;
     this.#hasTry = this.#hasVectors = false;
     this.#read(start, end);
     this.#assertBounds(locals, (this.notes.length - notesFrom) / noteStride);
@@ -150,16 +154,17 @@ export class Scan {
 
   /** The whole of the hot path: what needs no look is stepped over here. */
   #read(start: number, end: number): void {
-    const bytes = this.#bytes;
+    const bytes = this.bytes;
     let cost = 0;
     let at = start;
     while (at < end) {
       const op = bytes[at] ?? 0;
       const kind = oneByte[op] ?? 0;
       if (kind >= firstNoted) {
-        this.#cost += cost;
-        cost = costs[op] ?? 0;
-        if (this.#cost + this.#called - this.#brokenAt > segmentUnits) this.#break(at);
+        // What a note says of the cost before it has its own in it: whoever branches has paid for the branch.
+        this.#cost += cost + (costs[op] ?? 0);
+        cost = 0;
+        if (this.#sinceBreak() > segmentUnits) this.#break(at);
         at = kind === shape.prefix ? this.#readPrefixed(op, at) : this.#note(kind, at);
         continue;
       }
@@ -182,17 +187,25 @@ export class Scan {
   #break(at: number): void {
     this.#push(shape.break, at, at, 0);
     this.breaks++;
-    this.#brokenAt = this.#cost;
-    this.#called = 0;
+    this.#brokenAt = this.#path.current;
     this.#broken[this.#broken.length - 1] = true;
   }
 
+  /** What may have been run since the last break. */
+  #sinceBreak(): number {
+    this.#path.add(this.#cost - this.#pathed);
+    this.#pathed = this.#cost;
+    return this.#path.current - this.#brokenAt;
+  }
+
   #push(kind: number, at: number, next: number, operand: number): void {
+    this.#sinceBreak();
+    this.#path.note(kind, at, operand);
     this.notes.push(kind, at, next, operand, Math.min(this.#cost, maxCost));
   }
 
   #readPrefixed(prefix: number, at: number): number {
-    const bytes = this.#bytes;
+    const bytes = this.bytes;
     const op = numberAt(bytes, at + 1);
     if (prefix === 0xfd) {
       this.#cost += vectorCost - 1;
@@ -214,7 +227,7 @@ export class Scan {
 
   /** Takes one instruction that matters into the notes; gives where the next one begins. */
   #note(kind: number, at: number): number {
-    const bytes = this.#bytes;
+    const bytes = this.bytes;
     switch (kind) {
       case shape.block:
       case shape.if:
@@ -276,24 +289,26 @@ export class Scan {
   }
 
   #noteOperand(kind: number, at: number): number {
-    const next = skipNumber(this.#bytes, at + 1);
-    this.#push(kind, at, next, numberAt(this.#bytes, at + 1));
+    const next = skipNumber(this.bytes, at + 1);
+    this.#push(kind, at, next, numberAt(this.bytes, at + 1));
     return next;
   }
 
   #noteBlock(kind: number, at: number): number {
     // So that none has to stand in a small loop.
-    if (kind === shape.loop && this.#cost + this.#called - this.#brokenAt > segmentUnits / 2) this.#break(at);
-    const next = skipNumber(this.#bytes, skipTypePrefix(this.#bytes, at + 1));
+    if (kind === shape.loop && this.#sinceBreak() > segmentUnits / 2) this.#break(at);
+    const next = skipNumber(this.bytes, skipTypePrefix(this.bytes, at + 1));
     if (this.#around.length >= this.#bounds.nesting) throw new BoundError(`has blocks nested deeper than ${this.#bounds.nesting}`);
+    // Values may have to be moved at the block's label; at a loop's in each iteration.
+    const arity = hasTypeIndex(this.bytes[at + 1] ?? 0) ? this.#arityOf(numberAt(this.bytes, at + 1)) : 0;
+    if (kind !== shape.loop) this.#cost += arity;
     this.#push(kind, at, next, 0);
+    if (kind === shape.loop) this.#cost += arity;
     this.#around.push(this.#loop);
     this.#broken.push(false);
     if (kind === shape.try) this.#hasTry = true;
     if (kind === shape.loop) this.#openLoop(at);
     this.#own.push(kind === shape.loop ? this.#loop : -1);
-    // Values may have to be moved at the block's label.
-    if (hasTypeIndex(this.#bytes[at + 1] ?? 0)) this.#cost += this.#arityOf(numberAt(this.#bytes, at + 1));
     return next;
   }
 
@@ -305,7 +320,7 @@ export class Scan {
   #openLoop(at: number): void {
     this.#loop = this.loopCalls.push(false) - 1;
     // A type that is an index may take parameters, and then a charge has no place before a branch.
-    this.loopBranches.push(hasTypeIndex(this.#bytes[at + 1] ?? 0) ? Number.POSITIVE_INFINITY : 0);
+    this.loopBranches.push(hasTypeIndex(this.bytes[at + 1] ?? 0) ? Number.POSITIVE_INFINITY : 0);
   }
 
   /** Counts a branch to a label, where that is a loop's header. */
@@ -315,7 +330,7 @@ export class Scan {
   }
 
   #noteTryTable(at: number): number {
-    const bytes = this.#bytes;
+    const bytes = this.bytes;
     let next = this.#noteBlock(shape.tryTable, at);
     const count = numberAt(bytes, next);
     next = skipNumber(bytes, next);
@@ -333,8 +348,8 @@ export class Scan {
   }
 
   #noteEnd(kind: number, at: number): number {
-    const next = kind === shape.delegate ? skipNumber(this.#bytes, at + 1) : at + 1;
-    this.#push(kind, at, next, kind === shape.delegate ? numberAt(this.#bytes, at + 1) : 0);
+    const next = kind === shape.delegate ? skipNumber(this.bytes, at + 1) : at + 1;
+    this.#push(kind, at, next, kind === shape.delegate ? numberAt(this.bytes, at + 1) : 0);
     const around = this.#around.pop();
     const own = this.#own.pop() ?? -1;
     const isBroken = this.#broken.pop() === true;
@@ -350,24 +365,24 @@ export class Scan {
   }
 
   #noteBranchTable(at: number): number {
-    const count = numberAt(this.#bytes, at + 1);
-    let next = skipNumber(this.#bytes, at + 1);
+    const count = numberAt(this.bytes, at + 1);
+    let next = skipNumber(this.bytes, at + 1);
     for (let left = count; left >= 0; left--) {
-      this.#countBranch(numberAt(this.#bytes, next), Number.POSITIVE_INFINITY);
-      next = skipNumber(this.#bytes, next);
+      this.#countBranch(numberAt(this.bytes, next), Number.POSITIVE_INFINITY);
+      next = skipNumber(this.bytes, next);
     }
     this.#push(shape.branchTable, at, next, count);
     return next;
   }
 
   #noteCall(kind: number, at: number): number {
-    const target = numberAt(this.#bytes, at + 1);
+    const target = numberAt(this.bytes, at + 1);
     this.callTarget.push(target);
-    const next = this.#noteUnknownCall(kind, at, skipNumber(this.#bytes, at + 1), target);
+    if (target < this.#importedFunctions) this.#cost += hostCallCost;
+    const next = this.#noteUnknownCall(kind, at, skipNumber(this.bytes, at + 1), target);
     if (target >= this.#importedFunctions) {
-      this.#called += maxPaidByCaller;
+      this.#path.add(maxPaidByCaller);
     } else {
-      this.#cost += hostCallCost;
       // The host may have taken the guest's fuel: it looks at once.
       this.#break(next);
     }

@@ -25,7 +25,7 @@ export interface WasiOptions {
   /** The host's clocks unless given. */
   readonly clock?: Clock;
   /** Fills the target, at most 65,536 bytes long, with random bytes. `crypto.getRandomValues` unless given. */
-  readonly random?: (target: Uint8Array<ArrayBuffer>) => void;
+  readonly random?: ((target: Uint8Array<ArrayBuffer>) => void) | undefined;
   /**
    * Waits, for `poll_oneoff`. Where it is absent a poll that would have to wait answers ENOTSUP; one
    * that has an event at once works all the same. What it rejects with unwinds the guest.
@@ -44,7 +44,7 @@ export interface WasiOptions {
    * Whether stdout and stderr take nothing more at the moment: `fd_write` then answers EAGAIN, or the number of bytes that
    * it has handed over so far.
    */
-  readonly isCongested?: () => boolean;
+  readonly isCongested?: (() => boolean) | undefined;
   /** Hears once that the guest was ended, whether the guest catches the throw or not. */
   readonly ended?: () => void;
   /**

@@ -1,4 +1,13 @@
-import { checkpointName, depthName, FuelMeter, hostNamespace, meterModule, startName, type MeterOptions } from "../../../src/wasm/meter/index.ts";
+import {
+  checkpointName,
+  depthName,
+  FuelMeter,
+  hostNamespace,
+  meterModule,
+  startName,
+  waitName,
+  type MeterOptions,
+} from "../../../src/wasm/meter/index.ts";
 import { requireJspi } from "../../../src/wasm/jspi.ts";
 import { trapOfInstance } from "../../../src/wasm/traps.ts";
 
@@ -54,9 +63,11 @@ export class Guest {
     this.#isSuspending = isSuspending;
     this.#meter = new FuelMeter({ initialFuel, ...(limit === undefined ? {} : { limit }) });
     const grant = (): number => this.#meter.grant(sliceUnits);
-    const checkpoint = isSuspending ? new (requireJspi().Suspending)(grant) : grant;
+    let slices = 0;
+    const checkpoint = isSuspending ? () => (slices++ % 3 === 0 ? 0 : grant()) : grant;
+    const wait = isSuspending ? new (requireJspi().Suspending)(grant) : grant;
     try {
-      this.instance = new WebAssembly.Instance(module, { [hostNamespace]: { [checkpointName]: checkpoint } });
+      this.instance = new WebAssembly.Instance(module, { [hostNamespace]: { [checkpointName]: checkpoint, [waitName]: wait } });
       this.#meter.bind(this.instance);
     } catch (error) {
       write(`instantiation: ${this.#endOf(error)}`);
@@ -151,7 +162,7 @@ export function base64(bytes: Uint8Array): string {
 
 /** Rewrites a module here, runs it here, and says what was seen. */
 export async function observe({ name, bytes, options, play }: Case, sliceUnits: number): Promise<Sight> {
-  const metered = meterModule(bytes, { deterministic: true, initialFuel, ...options });
+  const metered = meterModule(bytes, { deterministic: true, wait: true, initialFuel, ...options });
   const module = new WebAssembly.Module(metered.bytes);
   const lines: string[] = [];
   const write = (line: string): void => void lines.push(line);
