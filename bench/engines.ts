@@ -70,14 +70,12 @@ export async function bundle(contents: string, folder: string): Promise<string> 
   return outputFiles[0]?.text ?? "";
 }
 
-/** Of this run alone, and gone after it. */
-async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), "toolruntime-engines-"));
-  try {
-    return await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+function makeFolder(): Promise<string> {
+  return mkdtemp(join(tmpdir(), "toolruntime-engines-"));
+}
+
+function removeFolder(folder: string): Promise<void> {
+  return rm(folder, { recursive: true, force: true });
 }
 
 const scriptArgs: Readonly<Record<ScriptEngine, readonly string[]>> = {
@@ -94,16 +92,19 @@ export interface ScriptOptions {
 }
 
 /** Runs a bundle in a process of its own and gives what it printed. */
-export function runScript(engine: ScriptEngine, code: string, { timeoutMs = 0 }: ScriptOptions = {}): Promise<string> {
+export async function runScript(engine: ScriptEngine, code: string, { timeoutMs = 0 }: ScriptOptions = {}): Promise<string> {
   const { path } = requireBinary(engine);
-  return inFolder(async (folder) => {
+  const folder = await makeFolder();
+  try {
     const file = join(folder, "main.mjs");
     await writeFile(file, code);
     const env = { DENO_NO_UPDATE_CHECK: "1", DO_NOT_TRACK: "1", DENO_DIR: folder };
     const options = { env, maxBuffer: maxOutputBytes, timeout: timeoutMs, killSignal: "SIGKILL" } as const;
     const { stdout } = await run(path, [...scriptArgs[engine], file], options);
     return stdout;
-  });
+  } finally {
+    await removeFolder(folder);
+  }
 }
 
 export interface WorkerOptions {
@@ -111,7 +112,7 @@ export interface WorkerOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-export interface Worker {
+export interface Worker extends AsyncDisposable {
   readonly url: string;
   readonly pid: number;
   /** What the process wrote until now. */
@@ -141,28 +142,30 @@ async function listeningPort(control: Readable): Promise<number> {
   throw new Error('Cannot run on "workerd": it ended before it listened');
 }
 
-/** Serves a bundle whose default export is a worker, in a workerd of its own, while `work` lasts. */
-export function serveWorker<T>(code: string, work: (worker: Worker) => Promise<T>, { env = {} }: WorkerOptions = {}): Promise<T> {
+/** Serves a bundle whose default export is a worker, in a workerd of its own, until it is disposed. */
+export async function openWorker(code: string, { env = {} }: WorkerOptions = {}): Promise<Worker> {
   const { path } = requireBinary("workerd");
-  return inFolder(async (folder) => {
-    await writeFile(join(folder, "worker.mjs"), code);
-    await writeFile(join(folder, "config.capnp"), workerdConfig(env));
-    const child = spawn(path, ["serve", join(folder, "config.capnp"), "--control-fd=3"], {
-      stdio: ["ignore", "pipe", "pipe", "pipe"],
-      env: {},
-    });
-    const exited = once(child, "exit");
-    let logged = "";
-    for (const stream of [child.stdio[1], child.stdio[2]]) stream?.on("data", (chunk) => (logged += String(chunk)));
-    try {
-      const port = await listeningPort(child.stdio[3] as Readable).catch((error: unknown) => {
-        throw new Error(`${String(error)}: ${logged.trim().slice(0, 2000)}`);
-      });
-      return await work({ url: `http://127.0.0.1:${port}`, pid: child.pid ?? 0, logged: () => logged });
-    } finally {
-      // While it computes it does not look at SIGTERM.
-      child.kill("SIGKILL");
-      await exited;
-    }
+  const folder = await makeFolder();
+  await writeFile(join(folder, "worker.mjs"), code);
+  await writeFile(join(folder, "config.capnp"), workerdConfig(env));
+  const child = spawn(path, ["serve", join(folder, "config.capnp"), "--control-fd=3"], {
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    env: {},
   });
+  const exited = once(child, "exit");
+  let logged = "";
+  for (const stream of [child.stdio[1], child.stdio[2]]) stream?.on("data", (chunk) => (logged += String(chunk)));
+  const close = async (): Promise<void> => {
+    // While it computes it does not look at SIGTERM.
+    child.kill("SIGKILL");
+    await exited;
+    await removeFolder(folder);
+  };
+  try {
+    const port = await listeningPort(child.stdio[3] as Readable);
+    return { url: `http://127.0.0.1:${port}`, pid: child.pid ?? 0, logged: () => logged, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close();
+    throw new Error(`${String(error)}: ${logged.trim().slice(0, 2000)}`, { cause: error });
+  }
 }

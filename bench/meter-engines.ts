@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { bundle, requireBinary, runScript, serveWorker, type Engine } from "./engines.ts";
+import { bundle, openWorker, requireBinary, runScript, type Engine } from "./engines.ts";
 import { measure, openJob, type Figures, type Job, type MeasureOptions } from "./meter-runner.ts";
 
 export { engines, type Engine } from "./engines.ts";
@@ -43,15 +43,14 @@ async function measureInWorker({ jobs, rounds }: Task): Promise<Figures[]> {
       }
     },
   };`;
-  return serveWorker(await program(jobs, main), async ({ url }) => {
-    const figures: Figures[] = [];
-    for (const index of jobs.keys()) {
-      const response = await fetch(`${url}/${index}`);
-      if (!response.ok) throw new Error(await response.text());
-      figures.push((await response.json()) as Figures);
-    }
-    return figures;
-  });
+  await using worker = await openWorker(await program(jobs, main));
+  const figures: Figures[] = [];
+  for (const index of jobs.keys()) {
+    const response = await fetch(`${worker.url}/${index}`);
+    if (!response.ok) throw new Error(await response.text());
+    figures.push((await response.json()) as Figures);
+  }
+  return figures;
 }
 
 /** Measures the kernels on an engine, in a process of its own. */

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { bundle, engines, findBinary, runScript, serveWorker, type Engine } from "../../bench/engines.ts";
+import { bundle, engines, findBinary, openWorker, runScript, type Engine } from "../../bench/engines.ts";
 import { kernels } from "../../bench/kernels/list.ts";
 import { floatOps } from "./cases/nans.ts";
 import type { KernelData } from "./cases/kernels.ts";
@@ -27,9 +27,11 @@ async function see(engine: Engine, options: ProgramOptions): Promise<Sight[]> {
   const head = `import { seeAll } from "./cases/program.ts";
     const text = JSON.stringify(await seeAll(${JSON.stringify(options)}));`;
   const folder = fileURLToPath(new URL(".", import.meta.url));
-  if (engine !== "workerd") return JSON.parse(await runScript(engine, await bundle(`${head} console.log(text);`, folder), { timeoutMs: 50_000 }));
+  if (engine !== "workerd")
+    return JSON.parse(await runScript(engine, await bundle(`${head} console.log(text);`, folder), { timeoutMs: 50_000 }));
   const code = await bundle(`${head} export default { fetch: () => new Response(text) };`, folder);
-  return serveWorker(code, async ({ url }) => JSON.parse(await (await fetch(url)).text()));
+  await using worker = await openWorker(code);
+  return JSON.parse(await (await fetch(worker.url)).text());
 }
 
 /** What sets an engine apart from Node, in lines. */
@@ -82,7 +84,9 @@ describe("deterministic mode", () => {
   });
 
   test.each(ran)("ends everywhere before the stack of %s does", (engine) => {
-    const own = sights(engine).flatMap(({ name, lines }) => lines.filter((line) => line.includes("the engine's own end")).map((line) => `${name}: ${line}`));
+    const own = sights(engine).flatMap(({ name, lines }) =>
+      lines.filter((line) => line.includes("the engine's own end")).map((line) => `${name}: ${line}`),
+    );
     expect(own).toEqual([]);
     const counted = sights(engine).filter(({ lines }) => lines.some((line) => line.includes("trap: call stack exhausted")));
     expect(counted.length).toBeGreaterThan(15);

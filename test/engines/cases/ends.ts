@@ -149,7 +149,11 @@ function growing(name: string, by: number, grow: Bytes): FunctionSpec {
 }
 
 function tableGrow(table: number, type: ValueType): (count: number) => Bytes {
-  return (count) => new Bytes().raw(0xd0, type === "funcref" ? 0x70 : 0x6f).append(i32(count)).raw(0xfc, 15, table);
+  return (count) =>
+    new Bytes()
+      .raw(0xd0, type === "funcref" ? 0x70 : 0x6f)
+      .append(i32(count))
+      .raw(0xfc, 15, table);
 }
 
 function growingTable(name: string, by: number, table: number, type: ValueType): FunctionSpec {
@@ -218,7 +222,11 @@ const limits: Case = {
     globals: ["i32"],
   }),
   play: (open) => {
-    for (const [name, count] of [["bulk", 20], ["counting", 50_000]] as const) { // oxfmt-ignore
+    for (const [name, count] of [
+      ["bulk", 20],
+      ["counting", 50_000],
+    ] as const) {
+      // oxfmt-ignore
       const whole = open();
       whole.call(name, count);
       whole.look();

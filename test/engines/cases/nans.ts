@@ -34,7 +34,13 @@ function scalars(): FloatOp[] {
   );
 }
 
-const vectorRows: readonly (readonly [names: string, codes: readonly number[], from: "f32" | "f64", operands: 1 | 2, isArithmetic: boolean])[] = [
+const vectorRows: readonly (readonly [
+  names: string,
+  codes: readonly number[],
+  from: "f32" | "f64",
+  operands: 1 | 2,
+  isArithmetic: boolean,
+])[] = [
   ["f32x4.ceil f32x4.floor f32x4.trunc f32x4.nearest", [0x67, 0x68, 0x69, 0x6a], "f32", 1, true],
   ["f64x2.ceil f64x2.floor f64x2.trunc f64x2.nearest", [0x74, 0x75, 0x7a, 0x94], "f64", 1, true],
   ["f32x4.abs f32x4.neg", [0xe0, 0xe1], "f32", 1, false],

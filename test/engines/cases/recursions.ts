@@ -31,7 +31,11 @@ function repeat<T>(count: number, value: T): T[] {
 function withLocals(count: number, type: "i64" | "v128"): FunctionSpec {
   const code = countFrame(new Bytes());
   const first = type === "i64" ? [0x20, 0] : [0x20, 0, 0xfd, 18];
-  for (let local = 1; local <= count; local++) code.raw(...first).raw(0x21).u32(local);
+  for (let local = 1; local <= count; local++)
+    code
+      .raw(...first)
+      .raw(0x21)
+      .u32(local);
   code.raw(0x20, 0, 0x42, 1, 0x7c, 0x10, 1);
   for (let local = 1; local <= count; local++) {
     code.raw(0x20).u32(local);
@@ -97,7 +101,10 @@ const endless: readonly Recursion[] = [
   { name: "through a table", down: { ...nothing, code: countFrame(new Bytes()).raw(0x41, 1, 0x11, 0, 0, 0x0b) }, rest: inTable },
   { name: "through a reference", down: { ...nothing, code: countFrame(new Bytes()).raw(0xd2, 1, 0x14, 0, 0x0b) }, rest: inTable },
   // What is caught has its own frames, and the end itself cannot be caught.
-  { name: "in a try that catches everything", down: { ...nothing, code: countFrame(new Bytes()).raw(0x06, 0x40, 0x10, 1, 0x19, 0x0b, 0x0b) } },
+  {
+    name: "in a try that catches everything",
+    down: { ...nothing, code: countFrame(new Bytes()).raw(0x06, 0x40, 0x10, 1, 0x19, 0x0b, 0x0b) },
+  },
   {
     name: "in a catch",
     down: { ...nothing, code: countFrame(new Bytes()).raw(0x06, 0x40, 0x08, 0, 0x19, 0x10, 1, 0x0b, 0x0b) },

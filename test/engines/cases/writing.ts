@@ -98,7 +98,15 @@ export function writeModule(spec: ModuleSpec): Uint8Array<ArrayBuffer> {
     [9, elementsOf(spec)],
     [12, data.length === 0 ? undefined : new Bytes().u32(data.length)],
     [10, listed(functions, writeCode)],
-    [11, listed(data, (bytes, into) => into.raw(1).u32(bytes.length).raw(...bytes))],
+    [
+      11,
+      listed(data, (bytes, into) =>
+        into
+          .raw(1)
+          .u32(bytes.length)
+          .raw(...bytes),
+      ),
+    ],
   ];
   const bytes = new Bytes().raw(...moduleHeader);
   for (const [id, content] of sections) if (content !== undefined) bytes.raw(id).sized(content);
