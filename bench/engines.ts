@@ -110,6 +110,8 @@ export async function runScript(engine: ScriptEngine, code: string, { timeoutMs 
 export interface WorkerOptions {
   /** Text bindings: what the worker gets as its environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Compatibility flags, besides those of the date. */
+  readonly flags?: readonly string[];
 }
 
 export interface Worker extends AsyncDisposable {
@@ -120,13 +122,14 @@ export interface Worker extends AsyncDisposable {
 }
 
 // workerd compiles modules while a worker starts, not later; the date allows that without a flag.
-function workerdConfig(env: Readonly<Record<string, string>>): string {
+function workerdConfig({ env = {}, flags = [] }: WorkerOptions): string {
   const bindings = Object.entries(env).map(([name, value]) => `(name = ${JSON.stringify(name)}, text = ${JSON.stringify(value)})`);
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "main", worker = (
     modules = [(name = "worker", esModule = embed "worker.mjs")],
     compatibilityDate = "2026-04-01",
+    compatibilityFlags = [${flags.map((flag) => JSON.stringify(flag)).join(", ")}],
     bindings = [${bindings.join(", ")}],
   ))],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
@@ -143,11 +146,11 @@ async function listeningPort(control: Readable): Promise<number> {
 }
 
 /** Serves a bundle whose default export is a worker, in a workerd of its own, until it is disposed. */
-export async function openWorker(code: string, { env = {} }: WorkerOptions = {}): Promise<Worker> {
+export async function openWorker(code: string, options: WorkerOptions = {}): Promise<Worker> {
   const { path } = requireBinary("workerd");
   const folder = await makeFolder();
   await writeFile(join(folder, "worker.mjs"), code);
-  await writeFile(join(folder, "config.capnp"), workerdConfig(env));
+  await writeFile(join(folder, "config.capnp"), workerdConfig(options));
   const child = spawn(path, ["serve", join(folder, "config.capnp"), "--control-fd=3"], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
     env: {},

@@ -97,9 +97,9 @@ function findDenied(bytes: Uint8Array, allows: IngestOptions["allows"]): Import 
 
 /**
  * Compiles what {@link ingestModule} gave. The engine does it in threads of its own and cannot be told to stop; a caller waits
- * for it only so long, and a module that takes longer is refused.
+ * for it only so long, and a module that takes longer is refused. Workers' engines compile nothing inside a request.
  *
- * @throws `ERR_LIMIT_COMPILE`.
+ * @throws `ERR_LIMIT_COMPILE`, `ERR_ARTIFACT_UNSUPPORTED`.
  */
 export async function compileModule(bytes: Uint8Array<ArrayBuffer>, { tool, maxCompileMs }: Making): Promise<WebAssembly.Module> {
   const startedAt = performance.now();
@@ -113,6 +113,13 @@ export async function compileModule(bytes: Uint8Array<ArrayBuffer>, { tool, maxC
   });
   try {
     return await Promise.race([WebAssembly.compile(bytes), late]);
+  } catch (error) {
+    if (!(error instanceof WebAssembly.CompileError)) throw error;
+    throw new ToolRuntimeError(
+      "ERR_ARTIFACT_UNSUPPORTED",
+      `Cannot compile the WebAssembly module of the tool "${tool}": the engine refuses it here (${error.message.slice(0, 200)}); where a platform compiles nothing inside a request, run the tool on another backend`,
+      { details: { tool }, cause: error },
+    );
   } finally {
     clearTimeout(timer);
   }

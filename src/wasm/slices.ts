@@ -19,6 +19,8 @@ const sliceFactor = 4;
 const hostCallUnits = 1000;
 /** So much of host work is done between two looks at the clock. */
 const lookEveryUnits = 32 * hostCallUnits;
+/** So many slices are as good as a stretch where the clock does not move between two turns of the event loop. */
+const looksPerStretch = 8;
 /** So many bytes may wait for a slow reader before the guest is told to write no more; a single write may be as large. */
 const maxPendingBytes = 2 ** 20;
 /** The longest that a guest may hold the event loop where nothing can suspend it, in ms. */
@@ -54,6 +56,10 @@ export class Slices {
   #resumedAt = 0;
   /** When the guest was last let in from the event loop. */
   #enteredAt = 0;
+  /** Whether the event loop's turns know of the guest since then. */
+  #isNoted = false;
+  /** How often it has looked at a clock that had not moved. */
+  #looks = 0;
   #cpuMs = 0;
   #sliceUnits = firstSliceUnits;
   #workLeft = lookEveryUnits;
@@ -240,13 +246,16 @@ export class Slices {
 
   #enter(nowMs: number): void {
     this.#resumedAt = this.#enteredAt = nowMs;
+    this.#isNoted = false;
   }
 
   #pause(nowMs: number): void {
     const tookMs = nowMs - this.#resumedAt;
     this.#cpuMs += tookMs;
     this.#measure(tookMs);
-    this.#turns.note(this.#resumedAt, nowMs);
+    // Where the clock stands still so many slices count, or the guest would never come to its turn's end.
+    const isDue = nowMs === this.#enteredAt ? ++this.#looks % looksPerStretch === 0 : !this.#isNoted;
+    if (isDue) this.#isNoted = this.#turns.note(this.#enteredAt, nowMs);
     this.#resumedAt = nowMs;
   }
 

@@ -51,14 +51,18 @@ export class Turns {
     this.#next = next;
   }
 
-  /** To be told of each stretch that a guest has run, by `performance.now()`, which on some platforms stands still meanwhile. */
-  note(from: number, to: number): void {
-    if (to !== from && to - from < shortMs && this.#since === undefined) return;
+  /**
+   * To be told how long a guest has run since it was let in, by `performance.now()`, which on some platforms stands still
+   * meanwhile. Whether it was counted as a stretch; one that was need not be told of again.
+   */
+  note(from: number, to: number): boolean {
+    if (to !== from && to - from < shortMs && this.#since === undefined) return false;
     this.#since ??= from;
     this.#stretches++;
-    if (this.#markedTurn === this.#turn) return;
+    if (this.#markedTurn === this.#turn) return true;
     this.#markedTurn = this.#turn;
     this.#afterTurn(() => undefined);
+    return true;
   }
 
   /** Whether the event loop must have a turn before a guest goes on. */

@@ -221,7 +221,6 @@ describe("slices", () => {
   test("host work that takes long brings the guest to its checkpoint, however little fuel it has used", () => {
     const { slices, guest } = begin();
     for (let call = 0; call < 100; call++) slices.called();
-    expect(guest.fuel).toBe(firstSliceUnits);
     spin(2 * stretchMs);
     for (let call = 0; call < 100; call++) slices.called();
     expect(guest.fuel).toBeLessThan(0);

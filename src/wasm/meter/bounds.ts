@@ -21,8 +21,11 @@ export interface ModuleBounds {
   readonly bodyBytes: number;
   /** Blocks inside each other. */
   readonly nesting: number;
+  /** Loops inside each other, and in one function: an optimising compiler goes over what is inside once for each around it. */
+  readonly loopNesting: number;
+  readonly loops: number;
   /**
-   * Locals times blocks of one function: a compiler joins the state of each local at the end of each block, so its time
+   * Locals times blocks of one function, a loop as four: a compiler joins the state of each local at the end of each block, so its time
    * and memory grow with this product, by some 30 ns and 12 bytes for each. Browsers' engines have the largest of real ones, 1.5 million.
    */
   readonly joins: number;
@@ -39,11 +42,13 @@ export const defaultBounds: ModuleBounds = {
   tables: 16,
   tableElements: 100_000,
   segments: 100_000,
-  locals: 20_000,
+  locals: 5_000,
   allLocals: 2_000_000,
   calls: 2_000_000,
   bodyBytes: 2 ** 20,
   nesting: 2_000,
+  loopNesting: 100,
+  loops: 5_000,
   joins: 4_000_000,
   allJoins: 50_000_000,
 };

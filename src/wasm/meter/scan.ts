@@ -90,6 +90,7 @@ export class Scan {
   /** By open block, the function itself the first: whether a break is in it. */
   #broken: boolean[] = [];
   #loop = -1;
+  #loopDepth = 0;
   #cost = 0;
   /** The cost of the dearest way with the most that calls may add to it, what of the sum is in it, and where the last break was. */
   #path: PathCost;
@@ -120,13 +121,16 @@ export class Scan {
     this.#own = [];
     this.#broken = [false];
     this.#loop = -1;
+    this.#loopDepth = 0;
     // An engine's first code for a function sets each local.
     this.#cost = Math.floor(locals / 4);
     this.#path = new PathCost(this.bytes);
     this.#pathed = this.#brokenAt = 0;
     this.#hasTry = this.#hasVectors = false;
     this.#read(start, end);
-    this.#assertBounds(locals, (this.notes.length - notesFrom) / noteStride);
+    const loops = this.loopCalls.length - loopsFrom;
+    assertAtMost("loops in one function", loops, this.#bounds.loops);
+    this.#assertBounds(locals, (this.notes.length - notesFrom) / noteStride + 3 * loops);
     return {
       notesFrom,
       notesTo: this.notes.length,
@@ -307,7 +311,10 @@ export class Scan {
     this.#around.push(this.#loop);
     this.#broken.push(false);
     if (kind === shape.try) this.#hasTry = true;
-    if (kind === shape.loop) this.#openLoop(at);
+    if (kind === shape.loop) {
+      this.#openLoop(at);
+      assertAtMost("loops inside each other", ++this.#loopDepth, this.#bounds.loopNesting);
+    }
     this.#own.push(kind === shape.loop ? this.#loop : -1);
     return next;
   }
@@ -356,6 +363,7 @@ export class Scan {
     // The function's own end closes no block.
     if (around === undefined) return next;
     if (own >= 0) {
+      this.#loopDepth--;
       if (around >= 0 && this.loopCalls[own] === true) this.loopCalls[around] = true;
       this.#loop = around;
     }

@@ -6,18 +6,22 @@ import type { Backend, Plan, Tool } from "../../../src/index.ts";
  *
  * @returns what could not be made ready, by name.
  */
-export async function prepareAhead(backend: Backend, tools: readonly Tool[], isDeterministic: boolean): Promise<Map<string, unknown>> {
+export async function prepareAhead(
+  backend: Backend,
+  tools: ReadonlyMap<string, Tool>,
+  isDeterministic: boolean,
+): Promise<Map<string, unknown>> {
   const { compile } = WebAssembly;
   const { setTimeout, clearTimeout } = globalThis;
   const refused = new Map<string, unknown>();
   try {
     WebAssembly.compile = async (bytes) => new WebAssembly.Module(bytes);
     Object.assign(globalThis, { setTimeout: () => 0, clearTimeout: () => undefined });
-    for (const tool of tools) {
+    for (const [name, tool] of tools) {
       try {
         await backend.prepare(planFor(tool, isDeterministic), neverAborted);
       } catch (error) {
-        refused.set(tool.manifest.name, error);
+        refused.set(name, error);
       }
     }
   } finally {

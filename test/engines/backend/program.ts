@@ -1,5 +1,5 @@
 import { createRuntime, ToolRuntimeError, type Backend, type LimitReceipt, type Runtime, type Task } from "../../../src/index.ts";
-import { wasm } from "../../../src/wasm/index.ts";
+import { wasm, type WasmOptions } from "../../../src/wasm/index.ts";
 import { eventLoopTurn, type EventLoopTurn } from "../../../src/wasm/turns.ts";
 import type { Tools } from "./tools.ts";
 
@@ -18,9 +18,9 @@ export interface Subject {
   readonly turns: CountedTurns;
 }
 
-export function openSubject(): Subject {
+export function openSubject(options: WasmOptions = {}): Subject {
   const turns = new CountedTurns();
-  return { backend: wasm({ nextTurn: turns.next }), turns };
+  return { backend: wasm({ ...options, nextTurn: turns.next }), turns };
 }
 
 /** How one task ended. */

@@ -10,10 +10,11 @@ export function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
 }
 
-/** A tool of a module that speaks WASI, under a digest of its own. */
-export async function openTool(name: string, wasm: Uint8Array): Promise<Tool> {
+/** A tool of a module that speaks WASI. Names are for programs too, so all have the same one. */
+export async function openTool(wasm: Uint8Array, digest?: string): Promise<Tool> {
+  const artifact = { abi: "wasi-p1" as const, ...(digest === undefined ? {} : { digest }) };
   return defineTool(
-    { name, version: "1.0.0", description: "Of the tests", inputSchema: true, artifacts: { wasm: { abi: "wasi-p1" } } },
+    { name: "attack", version: "1.0.0", description: "Of the tests", inputSchema: true, artifacts: { wasm: artifact } },
     { wasm },
   );
 }
@@ -25,8 +26,8 @@ export class Tools {
     this.#tools = tools;
   }
 
-  get all(): readonly Tool[] {
-    return [...this.#tools.values()];
+  get all(): ReadonlyMap<string, Tool> {
+    return this.#tools;
   }
 
   get(name: string): Tool {
@@ -38,6 +39,6 @@ export class Tools {
 
 export async function openTools(data: readonly ToolData[]): Promise<Tools> {
   const tools = new Map<string, Tool>();
-  for (const { name, base64 } of data) tools.set(name, await openTool(name, bytesOf(base64)));
+  for (const { name, base64 } of data) tools.set(name, await openTool(bytesOf(base64)));
   return new Tools(tools);
 }
