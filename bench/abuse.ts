@@ -75,9 +75,9 @@ function watchGaps(): () => number {
 /** One well-behaved call after the other, with a pause between, until it is told to stop; gives how long each took, in ms. */
 function startVictim(runtime: Runtime, tool: Tool): () => Promise<number[]> {
   const times: number[] = [];
-  let isOver = false;
+  const state = { isOver: false };
   const working = (async () => {
-    while (!isOver) {
+    while (!state.isOver) {
       const start = performance.now();
       await runtime.execute({ tool, input: echoInput });
       times.push(performance.now() - start);
@@ -86,7 +86,7 @@ function startVictim(runtime: Runtime, tool: Tool): () => Promise<number[]> {
     return times;
   })();
   return () => {
-    isOver = true;
+    state.isOver = true;
     return working;
   };
 }

@@ -37,7 +37,7 @@ const prose: Readonly<Record<Declared["name"], Prose>> = {
     facts: [
       "Each call has a fresh instance. Code is compiled once per digest and kept.",
       "The receipt of `disk` says what really held: files lie in memory, so it is at most half of the memory limit.",
-      "Modules are metered when they are made ready ([metering.md](metering.md)) and run in slices on the event loop: an endless loop ends at its deadline, and others are served meanwhile. What engines cannot suspend (a component\'s calls from one module to another, a start section there) may hold the event loop for 20 ms in one piece, and is then ended with `ERR_LIMIT_INLINE`.",
+      "Modules are metered when they are made ready ([metering.md](metering.md)) and run in slices on the event loop: an endless loop ends at its deadline, and others are served meanwhile. What engines cannot suspend (a component's calls from one module to another, a start section there) may hold the event loop for 20 ms in one piece, and is then ended with `ERR_LIMIT_INLINE`.",
       "`fuel` is a count of what a module enters, the same on every engine; `cpuTime` is the time that a run keeps the event loop; `timeout` is wall time. They are three receipts.",
       "In `hardened`, `doctor` says which further walls a process has on the machine: a cgroup, a user, namespaces, rlimits.",
     ],

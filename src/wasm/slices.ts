@@ -18,7 +18,7 @@ const sliceFactor = 4;
 /** What a host call costs in fuel, besides what it moves and looks at: about the time that it takes. */
 const hostCallUnits = 1000;
 /** So much of host work is done between two looks at the clock. */
-const lookEveryUnits = 32 * hostCallUnits;
+const lookEveryUnits = 16 * hostCallUnits;
 /** So many slices are as good as a stretch where the clock does not move between two turns of the event loop. */
 const looksPerStretch = 8;
 /** So many bytes may wait for a slow reader before the guest is told to write no more; a single write may be as large. */
@@ -179,6 +179,17 @@ export class Slices {
   poison(): void {
     this.#isEnded = true;
     this.meter.interrupt();
+  }
+
+  /** Lets others run in the middle of a host call for which the guest is suspended. Rejects when the guest must end. */
+  async pause(): Promise<void> {
+    const nowMs = performance.now();
+    this.#pause(nowMs);
+    if (this.#turns.isDue(nowMs)) {
+      await this.#turn();
+      this.#enter(performance.now());
+    }
+    if (this.#mustEnd(performance.now())) throw new Error("the guest was ended");
   }
 
   /** Lets the guest wait. Rejects when the run is ended. */

@@ -13,8 +13,8 @@ import { AbiTrap, createWasi, FileSystem, ProcExit, type Wasi } from "./wasi/ind
 import { wasiOptions } from "./wasi-options.ts";
 import { assertWasiTypes, isWasiImport, wasiNamespace } from "./wasi-types.ts";
 
-/** The one function of WASI in which a guest waits. Who writes to a slow reader waits at the next checkpoint. */
-export const waitingFunction = "poll_oneoff";
+/** The functions of WASI in which a guest waits. Who writes to a slow reader waits at the next checkpoint. */
+export const waitingFunctions: ReadonlySet<string> = new Set(["poll_oneoff", "random_get"]);
 /**
  * Makes a WASI preview 1 command ready: a module that exports `_start` and `memory`.
  *
@@ -122,7 +122,7 @@ class WasiCommand implements ReadyArtifact {
     const linked = wasi.link(this.#names);
     for (const name of this.#names) {
       const host = linked[name];
-      if (host !== undefined) functions[name] = name === waitingFunction ? new Suspending(host) : host;
+      if (host !== undefined) functions[name] = waitingFunctions.has(name) ? new Suspending(host) : host;
     }
     const imports: WebAssembly.Imports = Object.create(null);
     imports[wasiNamespace] = functions;

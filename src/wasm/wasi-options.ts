@@ -21,6 +21,7 @@ export function wasiOptions({ io, slices, surroundings, clock }: WasmRun, { prog
     stderr: (bytes) => slices.hold(io.stderr(bytes), bytes.length),
     clock,
     sleep: skip === undefined ? (milliseconds) => slices.sleep(milliseconds) : async (milliseconds) => skip(milliseconds),
+    pause: () => slices.pause(),
     charge: (units) => slices.work(units),
     called: () => slices.called(),
     ended: () => slices.poison(),

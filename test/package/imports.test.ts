@@ -104,9 +104,9 @@ describe("the import rules of ARCHITECTURE.md", () => {
 
   it("keeps the rewriter of modules to itself and the reader of their format", () => {
     const meter = imports.filter(({ from }) => from.startsWith("wasm/meter/"));
-    const readers = ["wasm/binary.ts", "wasm/types.ts"];
+    const readers = new Set(["wasm/binary.ts", "wasm/types.ts"]);
     expect(meter.length).toBeGreaterThan(20);
-    expect(meter.filter(({ to }) => !to.startsWith("wasm/meter/") && !readers.includes(to))).toEqual([]);
+    expect(meter.filter(({ to }) => !to.startsWith("wasm/meter/") && !readers.has(to))).toEqual([]);
   });
 
   it("keeps the root to few packages", () => {

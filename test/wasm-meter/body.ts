@@ -31,8 +31,8 @@ export interface Grammar {
 
 /** Instructions after which another place may be next, or which another place may come to. */
 const leaves: ReadonlySet<number> = new Set([
-  ...[0x00, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f],
-  ...[0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x18, 0x19, 0x1f, 0xd5, 0xd6],
+  0x00, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x18, 0x19,
+  0x1f, 0xd5, 0xd6,
 ]);
 
 /** A number of five bytes, to be set later. */
@@ -256,8 +256,7 @@ export class Body {
     if (params.length === 0 && only === undefined) this.raw(0x40);
     else if (params.length === 0 && results.length === 1 && only !== undefined && (!isInTypes(only) || this.choices.mostly(6))) {
       writeType(this.code, only);
-    }
-    else this.code.s32(this.plan.types.index(params, results));
+    } else this.code.s32(this.plan.types.index(params, results));
   }
 
   /** A frame of control, whose parameters are on the stack. */

@@ -59,7 +59,23 @@ function subjectOf(module: WebAssembly.Module, checkpoint: () => number = () => 
   };
 }
 
-const lengths = [0, 1, 65_536, mebi - 1, mebi, mebi + 1, 2 * mebi, 2 * mebi + 5, 3 * mebi + 7, size - 1, size, size + 1, 0x7fffffff, 0x80000000, 2 ** 32 - 1];
+const lengths = [
+  0,
+  1,
+  65_536,
+  mebi - 1,
+  mebi,
+  mebi + 1,
+  2 * mebi,
+  2 * mebi + 5,
+  3 * mebi + 7,
+  size - 1,
+  size,
+  size + 1,
+  0x7fffffff,
+  0x80000000,
+  2 ** 32 - 1,
+];
 const places = [0, 1, 5, 4096, mebi - 1, mebi, mebi + 3, size - mebi, size - 1, size, size + 1, 0x80000000, 2 ** 32 - mebi, 2 ** 32 - 1];
 
 function* cases(): Generator<[(typeof names)[number], number, number, number]> {

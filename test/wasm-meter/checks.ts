@@ -59,7 +59,10 @@ export function fuelDifference(expected: FueledRun, actual: FueledRun): string |
 
 /** More units than these take too long in grants of one. */
 const mostSingly = 50_000;
-export type Verdict = { readonly kind: "good"; readonly used: number } | { readonly kind: "skipped" } | { readonly kind: "bad"; readonly why: string };
+export type Verdict =
+  | { readonly kind: "good"; readonly used: number }
+  | { readonly kind: "skipped" }
+  | { readonly kind: "bad"; readonly why: string };
 
 /** One in so many modules is run in all the ways there are, not only once as it is and once metered. */
 const oftenWhole = 5;
@@ -105,7 +108,10 @@ function sliced(metered: Metered, whole: FueledRun, choices: Choices): string | 
   // Where no instance could be made, what was used is not known.
   const least = whole.instance === undefined ? 4096 : Math.max(1, Math.ceil(whole.used / mostSingly));
   for (const size of [mostGrant, 1000 + least, least]) {
-    const differs = fuelDifference(whole, runFueled(metered, () => size));
+    const differs = fuelDifference(
+      whole,
+      runFueled(metered, () => size),
+    );
     if (differs !== undefined) return `slices of ${size}: ${differs}`;
   }
   const sizes = [1, 2, 100, 4095, 4096, 50_000].map((size) => Math.max(size, least));

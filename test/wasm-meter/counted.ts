@@ -86,7 +86,30 @@ function holds(comparison: Comparison, a: bigint, b: bigint, width: number): boo
 }
 
 const starts = [0n, 0n, 0n, 1n, 5n, -1n, -3n, 0x7ffffff0n, -0x80000000n, 100n, 0x7ffffffffffffff0n];
-const steps = [1n, 1n, 1n, 1n, -1n, -1n, -1n, 2n, -2n, 3n, -3n, 4n, 8n, 16n, -4n, 7n, -12n, 0xffffn, 0x10000n, 0x10000001n, -0x40000000n, 0n];
+const steps = [
+  1n,
+  1n,
+  1n,
+  1n,
+  -1n,
+  -1n,
+  -1n,
+  2n,
+  -2n,
+  3n,
+  -3n,
+  4n,
+  8n,
+  16n,
+  -4n,
+  7n,
+  -12n,
+  0xffffn,
+  0x10000n,
+  0x10000001n,
+  -0x40000000n,
+  0n,
+];
 const wildBounds = [0n, 1n, -1n, 0x7fffffffn, -0x80000000n, 10n, -5n, 0xffffffffn];
 
 /** Decides about a loop that is entered so often at most, or counts down the module's steps. */

@@ -53,19 +53,37 @@ function withLiveLocals(type: ValueType, count: number): Assembly {
     ...callFirst,
     ...indexes.flatMap((index) => [...each(0x20, index), 0x1a]),
   ];
-  return { types: [none], functions: [{ type: 0, locals: repeat(count, [type]), code }, { type: 0, code: callFirst }] };
+  return {
+    types: [none],
+    functions: [
+      { type: 0, locals: repeat(count, [type]), code },
+      { type: 0, code: callFirst },
+    ],
+  };
 }
 
 function withOperands(type: ValueType, count: number): Assembly {
   const code = [...repeat(count, zero(type)), ...callFirst, ...repeat(count, [0x1a])];
-  return { types: [none], functions: [{ type: 0, code }, { type: 0, code: callFirst }] };
+  return {
+    types: [none],
+    functions: [
+      { type: 0, code },
+      { type: 0, code: callFirst },
+    ],
+  };
 }
 
 /** Each in its own block, so that no one block has many operands. */
 function withNestedOperands(count: number): Assembly {
   const open = repeat(count, [0x41, 0, 0x02, 0x40]);
   const code = [...open, ...callFirst, ...repeat(count, [0x0b, 0x1a])];
-  return { types: [none], functions: [{ type: 0, code }, { type: 0, code: callFirst }] };
+  return {
+    types: [none],
+    functions: [
+      { type: 0, code },
+      { type: 0, code: callFirst },
+    ],
+  };
 }
 
 const cases: [what: string, assembly: Assembly][] = [];
@@ -86,7 +104,10 @@ cases.push(
     { types: [none], functions: [{ type: 0, code: [0x10, 1] }, { type: 0, locals: ["i32"], code: [0x10, 2] }, goOn] },
   ],
   ["calls by a table", { types: [none], table: [0], functions: [{ type: 0, code: [0x41, 0, 0x11, 0, 0] }, goOn] }],
-  ["bulk operations on the way", { types: [none], memory: 1, functions: [{ type: 0, code: [...repeat(3, [0x41, 0]), 0xfc, 11, 0, ...callFirst] }, goOn] }],
+  [
+    "bulk operations on the way",
+    { types: [none], memory: 1, functions: [{ type: 0, code: [...repeat(3, [0x41, 0]), 0xfc, 11, 0, ...callFirst] }, goOn] },
+  ],
   ["growth on the way", { types: [none], memory: 1, functions: [{ type: 0, code: [0x41, 0, 0x40, 0, 0x1a, ...callFirst] }, goOn] }],
   ["a branch after the call", { types: [none], functions: [{ type: 0, code: [0x02, 0x40, ...callFirst, 0x0c, 0, 0x0b] }, goOn] }],
   ["a loop around the call", { types: [none], functions: [{ type: 0, code: [0x03, 0x40, ...callFirst, 0x0c, 0, 0x0b] }, goOn] }],
@@ -96,10 +117,16 @@ if (features.functionReferences) {
   cases.push(["calls by reference", { types: [none], table: [0], functions: [{ type: 0, code: [0xd2, 0, 0x14, 0] }, goOn] }]);
 }
 if (features.exceptions) {
-  cases.push(["each level catches all", { types: [none], functions: [{ type: 0, code: [0x02, 0x40, 0x1f, 0x40, 1, 2, 0, ...callFirst, 0x0b, 0x0b] }, goOn] }]);
+  cases.push([
+    "each level catches all",
+    { types: [none], functions: [{ type: 0, code: [0x02, 0x40, 0x1f, 0x40, 1, 2, 0, ...callFirst, 0x0b, 0x0b] }, goOn] },
+  ]);
 }
 if (features.oldExceptions) {
-  cases.push(["each level catches all, as before", { types: [none], functions: [{ type: 0, code: [0x06, 0x40, ...callFirst, 0x19, 0x0b] }, goOn] }]);
+  cases.push([
+    "each level catches all, as before",
+    { types: [none], functions: [{ type: 0, code: [0x06, 0x40, ...callFirst, 0x19, 0x0b] }, goOn] },
+  ]);
 }
 
 interface End {

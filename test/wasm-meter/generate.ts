@@ -38,7 +38,10 @@ export function generate(choices: Choices, options: GeneratorOptions): Generated
   });
   const wrappers = own.map((type, index) => wrap(plan, type, imported + index));
   const calls = wrappers.flatMap(({ type }, index) =>
-    Array.from({ length: options.subject === "loops" ? 8 : choices.between(1, 3) }, () => ({ name: `call${index}`, values: argumentsFor(choices, type) })),
+    Array.from({ length: options.subject === "loops" ? 8 : choices.between(1, 3) }, () => ({
+      name: `call${index}`,
+      values: argumentsFor(choices, type),
+    })),
   );
   return { bytes: writeModule(plan, codes, wrappers), plan, calls };
 }

@@ -105,7 +105,11 @@ function lengthy(body: Body): void {
   if (!body.plan.isLarge) return;
   const local = body.writableLocal("i32");
   for (let left = choices.between(50, 450); left > 0; left--) {
-    body.at(0x20, local).i32(left).op(left % 3 === 0 ? 0x6e : 0x6a).at(0x21, local);
+    body
+      .at(0x20, local)
+      .i32(left)
+      .op(left % 3 === 0 ? 0x6e : 0x6a)
+      .at(0x21, local);
   }
 }
 
@@ -134,7 +138,19 @@ const statements = {
 type Kind = keyof typeof statements;
 
 const kinds: readonly Kind[] = [
-  ...(["setLocal", "setLocal", "store", "store", "call", "setGlobal", "conditional", "block", "openLoop", "countedLoop", "countedLoop"] as const),
+  ...([
+    "setLocal",
+    "setLocal",
+    "store",
+    "store",
+    "call",
+    "setGlobal",
+    "conditional",
+    "block",
+    "openLoop",
+    "countedLoop",
+    "countedLoop",
+  ] as const),
   ...(["branch", "branch", "mixedBlock", "bulk", "table", "throw", "try", "nullBranch", "dropped", "trapping", "lengthy", "nop"] as const),
 ];
 

@@ -64,8 +64,10 @@ export function sizeOrGrow(body: Body): void {
 /** How much a bulk operation covers: mostly a little, now and then pages, or more than there is. */
 function length(body: Body): void {
   const { choices } = body;
-  if (choices.mostly(4)) body.i32(choices.below(100));
-  else if (choices.mostly(4)) body.i32(choices.pick([0, 1, 4095, 4096, 60_000, 65_536, 65_537, -1, 0x7fffffff]));
+  const isSmall = choices.mostly(4);
+  const isKnown = choices.mostly(4);
+  if (isSmall) body.i32(choices.below(100));
+  else if (isKnown) body.i32(choices.pick([0, 1, 4095, 4096, 60_000, 65_536, 65_537, -1, 0x7fffffff]));
   else {
     body.expression("i32");
     body.i32(8191).op(0x71);

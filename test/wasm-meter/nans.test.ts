@@ -13,19 +13,41 @@ import { vectorOperations } from "./vector-operations.ts";
 const f32Values = [0, 0x80000000, 0x3f800000, 0xc0490fdb, 0x7f800000, 0xff800000, 1, 0x7f7fffff, canonicalF32, ...oddNansF32];
 const f64Values = [0n, 1n << 63n, 0x3ff0000000000000n, 0x7ff0000000000000n, 0xfff0000000000000n, 1n, canonicalF64, ...oddNansF64];
 
-const loads: Readonly<Record<NumberType, readonly number[]>> = { i32: [0x28, 0], i64: [0x29, 0], f32: [0x2a, 0], f64: [0x2b, 0], v128: [0xfd, 0, 0] };
-const stores: Readonly<Record<NumberType, readonly number[]>> = { i32: [0x36, 0], i64: [0x37, 0], f32: [0x38, 0], f64: [0x39, 0], v128: [0xfd, 11, 0] };
+const loads: Readonly<Record<NumberType, readonly number[]>> = {
+  i32: [0x28, 0],
+  i64: [0x29, 0],
+  f32: [0x2a, 0],
+  f64: [0x2b, 0],
+  v128: [0xfd, 0, 0],
+};
+const stores: Readonly<Record<NumberType, readonly number[]>> = {
+  i32: [0x36, 0],
+  i64: [0x37, 0],
+  f32: [0x38, 0],
+  f64: [0x39, 0],
+  v128: [0xfd, 11, 0],
+};
 const resultAt = 64;
 
 function moduleOf({ operands, code, trait, result }: Operation): Uint8Array<ArrayBuffer> {
   const lane = trait === "lane" ? [1] : [];
-  const body = [0x41, 0, ...operands.flatMap((type, index) => [0x41, 0, ...loads[type], 16 * index]), ...code, ...lane, ...stores[result], resultAt];
+  const body = [
+    0x41,
+    0,
+    ...operands.flatMap((type, index) => [0x41, 0, ...loads[type], 16 * index]),
+    ...code,
+    ...lane,
+    ...stores[result],
+    resultAt,
+  ];
   return assemble({ types: [{ params: [], results: [] }], functions: [{ type: 0, code: body }], memory: 1 });
 }
 
 /** Sixteen bytes each: a value in every lane, of f32 and of f64, and its neighbours in the others. */
 const operands: readonly Uint8Array[] = [
-  ...f32Values.map((_, index) => Uint8Array.from(new Uint8Array(Uint32Array.from({ length: 4 }, (_, lane) => pick(f32Values, index + lane)).buffer))),
+  ...f32Values.map((_, index) =>
+    Uint8Array.from(new Uint8Array(Uint32Array.from({ length: 4 }, (_, lane) => pick(f32Values, index + lane)).buffer)),
+  ),
   ...f64Values.map((_, index) => new Uint8Array(BigUint64Array.from({ length: 2 }, (_, lane) => pick(f64Values, index + lane)).buffer)),
 ];
 
@@ -63,7 +85,8 @@ function canonical(bytes: Uint8Array | "trap", nan: "f32" | "f64" | undefined): 
   if (bytes === "trap" || nan === undefined) return bytes;
   const view = new DataView(bytes.slice().buffer);
   for (let at = 0; nan === "f32" && at < 16; at += 4) if (Number.isNaN(view.getFloat32(at, true))) view.setUint32(at, canonicalF32, true);
-  for (let at = 0; nan === "f64" && at < 16; at += 8) if (Number.isNaN(view.getFloat64(at, true))) view.setBigUint64(at, canonicalF64, true);
+  for (let at = 0; nan === "f64" && at < 16; at += 8)
+    if (Number.isNaN(view.getFloat64(at, true))) view.setBigUint64(at, canonicalF64, true);
   return new Uint8Array(view.buffer);
 }
 

@@ -86,7 +86,21 @@ export interface Plan {
 export const stepsOfCall = 160;
 
 export const numberTypes: readonly NumberType[] = ["i32", "i64", "f32", "f64", "v128"];
-const commonTypes: readonly ValueType[] = ["i32", "i32", "i32", "i32", "i64", "i64", "f32", "f64", "i32", "i64", "v128", "funcref", "externref"];
+const commonTypes: readonly ValueType[] = [
+  "i32",
+  "i32",
+  "i32",
+  "i32",
+  "i64",
+  "i64",
+  "f32",
+  "f64",
+  "i32",
+  "i64",
+  "v128",
+  "funcref",
+  "externref",
+];
 const scalarTypes: readonly ValueType[] = ["i32", "i64", "f32", "f64"];
 
 export function pickType(choices: Choices): ValueType {
@@ -110,7 +124,13 @@ function planGlobals(choices: Choices): { globals: PlannedGlobal[]; steps: numbe
   const own = Array.from({ length: choices.below(5) }, (_, index): PlannedGlobal => {
     const isExported = choices.once(2);
     const exportName = { exportName: `${choices.pick(exportNames)}${index}` };
-    return { type: pickType(choices), isMutable: choices.mostly(4), isImported: false, isReserved: false, ...(isExported ? exportName : {}) };
+    return {
+      type: pickType(choices),
+      isMutable: choices.mostly(4),
+      isImported: false,
+      isReserved: false,
+      ...(isExported ? exportName : {}),
+    };
   });
   const counter = (type: ValueType, exportName: string): PlannedGlobal => {
     return { type, isMutable: true, isImported: false, isReserved: true, exportName };

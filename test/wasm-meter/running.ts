@@ -37,7 +37,12 @@ export function run(module: WebAssembly.Module, generated: Generated, surroundin
 }
 
 /** The same where the module's stack may wait for the host. */
-export async function runAsync(module: WebAssembly.Module, generated: Generated, surroundings: Surroundings, promising: Promising): Promise<Run> {
+export async function runAsync(
+  module: WebAssembly.Module,
+  generated: Generated,
+  surroundings: Surroundings,
+  promising: Promising,
+): Promise<Run> {
   const host = begin(module, generated, surroundings);
   for (const { name, values } of host.hasBegun ? generated.calls : []) {
     if (surroundings.isOver?.() === true) break;
@@ -79,7 +84,10 @@ function hostImports({ functions, globals, tags, importsTag }: Generated["plan"]
 
 /** A tag of another module's. */
 function makeTag(params: readonly ValueType[]): WebAssembly.ExportValue | undefined {
-  const type = new Bytes().raw(1, 0x60).list(params, (one, _, into) => writeType(into, one)).raw(0);
+  const type = new Bytes()
+    .raw(1, 0x60)
+    .list(params, (one, _, into) => writeType(into, one))
+    .raw(0);
   const exported = new Bytes().raw(1).name("tag").raw(4, 0);
   const bytes = new Bytes()
     .raw(...moduleHeader, 1)

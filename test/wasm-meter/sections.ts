@@ -22,7 +22,9 @@ export function writeModule(plan: Plan, codes: readonly Code[], wrappers: readon
   const globals = plan.globals.filter(({ isImported }) => !isImported);
   const elements = elementSegments(plan);
   const data = dataSegments(plan);
-  const code = new Bytes().list([...codes, ...wrappers], (one, index, into) => into.sized(writeCode(choices, one), plan.isPadded ? index % 4 : 0));
+  const code = new Bytes().list([...codes, ...wrappers], (one, index, into) =>
+    into.sized(writeCode(choices, one), plan.isPadded ? index % 4 : 0),
+  );
   const sections: readonly (readonly [id: number, content: Bytes | undefined])[] = [
     [1, new Bytes().list(types.all, writeFunctionType)],
     [2, imports],

@@ -10,7 +10,7 @@ import { collectOutputs } from "../outputs.ts";
 import { trapOfInstance } from "../traps.ts";
 import type { FunctionType } from "../types.ts";
 import { AbiTrap, createWasi, ProcExit, type Wasi } from "../wasi/index.ts";
-import { fillFileSystem, singleThreaded, waitingFunction } from "../wasi-command.ts";
+import { fillFileSystem, singleThreaded, waitingFunctions } from "../wasi-command.ts";
 import { wasiOptions } from "../wasi-options.ts";
 import { assertWasiTypes, isWasiImport, wasiNamespace } from "../wasi-types.ts";
 import { loadExtism, type ExtismSdk, type SdkFunction } from "./client.ts";
@@ -211,7 +211,7 @@ class ExtismArtifact implements ReadyArtifact {
       const target = linked[name];
       if (target === undefined) continue;
       const withContext: SdkFunction = (_context, ...parameters) => (target as (...given: unknown[]) => unknown)(...parameters);
-      own[name] = name === waitingFunction ? markWaiting(withContext) : withContext;
+      own[name] = waitingFunctions.has(name) ? markWaiting(withContext) : withContext;
     }
     return functions;
   }

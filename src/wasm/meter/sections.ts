@@ -1,4 +1,4 @@
-import { BinaryError, encodeBounds, encodeU32, readBounds, Reader, type Bounds } from "../binary.ts";
+import { BinaryError, encodeBounds, readBounds, Reader, type Bounds } from "../binary.ts";
 import { readHeapType, readValueType, type FunctionType, type Signature } from "../types.ts";
 import { assertAtMost, type ModuleBounds } from "./bounds.ts";
 import { hostNamespace, reservedPrefix } from "./names.ts";
@@ -229,8 +229,4 @@ function skipConstant(reader: Reader, code: number): void {
   }
   if (code === 0xfb) throw new BinaryError("makes garbage-collected values in a constant, which live where no limit of a run holds");
   throw new BinaryError(`has the unknown instruction 0x${code.toString(16)} in a constant`);
-}
-
-export function countBytes(values: readonly number[]): number[] {
-  return values.flatMap((value) => encodeU32(value));
 }

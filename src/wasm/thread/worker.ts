@@ -6,7 +6,7 @@ import type { Reply } from "./reply.ts";
 /** The thread's own main module: one module in, one out. */
 const { bytes, options }: { readonly bytes: Uint8Array; readonly options: MeterOptions } = workerData;
 
-function meter(): Reply {
+async function meter(): Promise<Reply> {
   try {
     return { kind: "metered", metered: meterModule(bytes, options) };
   } catch (error) {
@@ -15,4 +15,4 @@ function meter(): Reply {
   }
 }
 
-parentPort?.postMessage(meter());
+parentPort?.postMessage(await meter());

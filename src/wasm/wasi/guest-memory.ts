@@ -7,6 +7,8 @@ const NO_VIEW = new DataView(NO_BUFFER);
 
 /** At most this many buffers of one scatter or gather call are served; the rest is a short read or write. */
 const MAX_IOVECS = 1024;
+/** So many bytes go in one call, the rest is a short read or write: nothing else of the host runs in the middle of a call. */
+const MAX_TRANSFER_BYTES = 4 * 1024 * 1024;
 /** At most this many entries are looked at, empty ones included. */
 const MAX_IOVEC_SCAN = 65_536;
 
@@ -112,15 +114,15 @@ export class GuestMemory {
 
   /**
    * Reads an array of buffers into {@link GuestMemory.iovecs}, each entry once, and checks all of them.
-   * Empty buffers are left out. The total is at most the size of the memory; what overlaps beyond it
-   * is a short read or write.
+   * Empty buffers are left out. The total is at most the size of the memory, and four mebibytes; what is
+   * beyond is a short read or write.
    *
    * @returns the total number of bytes
    */
   readIovecs(pointer: number, count: number): number {
     this.check(pointer, count * 8);
     const { iovecs, view } = this;
-    const size = this.bytes.length;
+    const size = Math.min(this.bytes.length, MAX_TRANSFER_BYTES);
     iovecs.length = 0;
     let total = 0;
     const scanned = count < MAX_IOVEC_SCAN ? count : MAX_IOVEC_SCAN;

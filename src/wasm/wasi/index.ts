@@ -19,9 +19,10 @@ export const wasiFunctionNames: readonly string[] = Object.freeze(Object.keys(fu
 
 /**
  * The functions that may return a promise. They do so only where a callback of {@link WasiOptions} does:
- * `fd_write` where `stdout` or `stderr` returns one, `poll_oneoff` where `sleep` is given and must wait.
+ * `fd_write` where `stdout` or `stderr` returns one, `poll_oneoff` where `sleep` is given and must wait,
+ * `random_get` of more than 64 KiB where `pause` is given.
  */
-export const suspendingFunctionNames: readonly WasiFunctionName[] = Object.freeze(["fd_write", "poll_oneoff"] as const);
+export const suspendingFunctionNames: readonly WasiFunctionName[] = Object.freeze(["fd_write", "poll_oneoff", "random_get"] as const);
 
 /** One run's WASI. Not to be used for a second run. */
 export interface Wasi {

@@ -5,6 +5,9 @@ import type { WasiState } from "./state.ts";
 /** What a stream's callback gets at most in one piece, so that a huge write is not copied as a whole. */
 const STREAM_PIECE_BYTES = 1024 * 1024;
 
+/** As many as are looked at. */
+const MAX_CHARGED_BUFFERS = 65_536;
+
 type StreamCallback = WasiState["options"]["stdout"];
 
 interface Transfer {
@@ -39,7 +42,7 @@ export function fdRead(state: WasiState, fd: number, transfer: Transfer): number
   }
   state.stdinOffset = offset;
   memory.setU32(transfer.result, offset - start);
-  state.charge((offset - start) / 16);
+  chargeTransfer(state, offset - start, transfer.count);
   return Errno.success;
 }
 
@@ -73,7 +76,7 @@ export function fdWrite(state: WasiState, fd: number, transfer: Transfer): numbe
   const total = memory.readIovecs(transfer.iovecs, transfer.count);
   const { isCongested } = state.options;
   if (total > 0 && isCongested?.() === true) return Errno.again;
-  state.charge(total / 16);
+  chargeTransfer(state, total, transfer.count);
   memory.setU32(transfer.result, total);
   const write = node === "stdout" ? state.options.stdout : state.options.stderr;
   if (total > STREAM_PIECE_BYTES)
@@ -112,7 +115,7 @@ function readFile(state: WasiState, file: FileNode, transfer: Transfer & { offse
     if (count < length) break;
   }
   memory.setU32(transfer.result, read);
-  state.charge(read / 16);
+  chargeTransfer(state, read, transfer.count);
   return read;
 }
 
@@ -121,7 +124,7 @@ function writeFile(state: WasiState, file: FileNode, transfer: Transfer & { offs
   const { memory } = state;
   memory.check(transfer.result, 4);
   const total = memory.readIovecs(transfer.iovecs, transfer.count);
-  state.charge(total / 16);
+  chargeTransfer(state, total, transfer.count);
   if (total === 0) {
     memory.setU32(transfer.result, 0);
     return 0;
@@ -140,6 +143,11 @@ function writeFile(state: WasiState, file: FileNode, transfer: Transfer & { offs
   file.modifyNs = file.changeNs = state.nowNs();
   memory.setU32(transfer.result, written);
   return written;
+}
+
+/** For what was moved, and for buffers that were looked at beside the first. */
+function chargeTransfer(state: WasiState, bytes: number, buffers: number): void {
+  state.charge((bytes + Math.min(Math.max(buffers - 1, 0), MAX_CHARGED_BUFFERS)) / 16);
 }
 
 /** One fresh copy of all the buffers of the last `readIovecs`. */

@@ -44,22 +44,43 @@ export function readClock(state: WasiState, id: number): bigint | undefined {
   return id <= ClockId.threadCputime ? state.clock.monotonicNs() : undefined;
 }
 
-export function randomGet(state: WasiState, pointer: number, length: number): number {
+export function randomGet(state: WasiState, pointer: number, length: number): number | Promise<number> {
   const { memory, options } = state;
   memory.refresh();
   const start = pointer >>> 0;
   const size = length >>> 0;
   memory.check(start, size);
+  const { pause } = options;
+  if (size > RANDOM_PIECE_BYTES && pause !== undefined) return fillSlowly(state, { start, size, pause });
+  for (let done = 0; done < size; done += RANDOM_PIECE_BYTES) fillPiece(state, start + done, Math.min(RANDOM_PIECE_BYTES, size - done));
+  return Errno.success;
+}
+
+function fillPiece(state: WasiState, at: number, length: number): void {
+  const { memory, options } = state;
+  const piece = new Uint8Array(length);
+  state.charge(length * RANDOM_BYTE_UNITS);
+  try {
+    if (options.random === undefined) crypto.getRandomValues(piece);
+    else options.random(piece);
+  } catch (error) {
+    memory.end(error);
+  }
+  memory.copyIn(at, piece);
+}
+
+/** Random bytes come slowly: a hundred megabytes would hold up the host for a second. */
+async function fillSlowly(
+  state: WasiState,
+  { start, size, pause }: { readonly start: number; readonly size: number; readonly pause: () => Promise<void> },
+): Promise<number> {
   for (let done = 0; done < size; done += RANDOM_PIECE_BYTES) {
-    const piece = new Uint8Array(Math.min(RANDOM_PIECE_BYTES, size - done));
-    state.charge(piece.length * RANDOM_BYTE_UNITS);
+    fillPiece(state, start + done, Math.min(RANDOM_PIECE_BYTES, size - done));
     try {
-      if (options.random === undefined) crypto.getRandomValues(piece);
-      else options.random(piece);
+      await pause();
     } catch (error) {
-      memory.end(error);
+      state.memory.end(error);
     }
-    memory.copyIn(start + done, piece);
   }
   return Errno.success;
 }

@@ -38,6 +38,11 @@ export interface WasiOptions {
    * throw: the throw unwinds the guest. Not called for work below one unit.
    */
   readonly charge?: (units: number) => void;
+  /**
+   * Waits, in the middle of a call that takes long, for as long as others want to run. Where it is given, `random_get` of
+   * much returns a promise. What it rejects with unwinds and ends the guest.
+   */
+  readonly pause?: () => Promise<void>;
   /** Hears of each call, before it does anything. */
   readonly called?: () => void;
   /**

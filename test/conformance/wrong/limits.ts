@@ -114,8 +114,8 @@ export const wrongLimits: readonly WrongRuntime[] = [
     fails: ["deterministic-same", "deterministic-beside-others", "deterministic-fuel-limit"],
     open: wrongBackend(
       () =>
-        (run, { deterministic: _, ...plan }, io) =>
-          run(plan, io),
+        (run, { deterministic, ...plan }, io) =>
+          deterministic === undefined ? run(plan, io) : run({ ...plan }, io),
     ),
   },
   {
