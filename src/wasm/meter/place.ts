@@ -116,7 +116,7 @@ class Payers {
     const whole = new Stretch(0);
     if (one === undefined) return 0;
     const paidFor = (target: number): number => this.paidByCaller[target - this.#imported] ?? 0;
-    walk(this.#scan, one, paidFor, (here) => whole.reach(here), noVisit);
+    walk({ scan: this.#scan, one, paidFor }, (here) => whole.reach(here), noVisit);
     return whole.cost;
   }
 
@@ -165,7 +165,7 @@ class Costs {
       pointStretch?.reach(here);
       segment?.reach(here);
     };
-    walk(this.#scan, one, this.#paidFor, reach, (note, kind, here) => {
+    walk({ scan: this.#scan, one, paidFor: this.#paidFor }, reach, (note, kind, here) => {
       if (note === point?.note) pointStretch = new Stretch(here);
       if (note === point?.end) closePoint();
       if (kind === shape.break) {
@@ -210,24 +210,33 @@ class Stretch {
   }
 }
 
+interface Walk {
+  readonly scan: Scan;
+  readonly one: FunctionScan;
+  readonly paidFor: (target: number) => number;
+  /** What lies from this point to its end costs nothing. */
+  readonly without?: Point;
+}
+
 /** Visits a function's notes with the cost of the dearest way to each; `reach` hears of that cost wherever it is greatest. */
 function walk(
-  scan: Scan,
-  { notesFrom, notesTo, cost }: FunctionScan,
-  paidFor: (target: number) => number,
+  { scan, one: { notesFrom, notesTo, cost }, paidFor, without }: Walk,
   reach: (here: number) => void,
   visit: (note: number, kind: number, here: number) => void,
 ): void {
   const { values } = scan.notes;
   const path = new PathCost(scan.bytes);
   let before = 0;
+  const add = (note: number, linear: number): void => {
+    const isLeftOut = without !== undefined && note > without.note && (without.end === -1 || note <= without.end);
+    if (!isLeftOut) path.add(linear - before);
+    before = linear;
+    reach(path.current);
+  };
   for (let note = notesFrom; note < notesTo; note += noteStride) {
     const kind = values[note] ?? 0;
     const operand = values[note + 3] ?? 0;
-    const linear = values[note + 4] ?? 0;
-    path.add(linear - before);
-    before = linear;
-    reach(path.current);
+    add(note, values[note + 4] ?? 0);
     visit(note, kind, path.current);
     if (kind === shape.call || kind === shape.returnCall) {
       path.add(paidFor(operand));
@@ -235,8 +244,7 @@ function walk(
     }
     path.note(kind, values[note + 1] ?? 0, operand);
   }
-  path.add(cost - before);
-  reach(path.current);
+  add(notesTo, cost);
 }
 
 /** A place in a function before all its calls and loops, and the cost of what can run without passing it. */
@@ -286,28 +294,11 @@ function findSplit(scan: Scan, one: FunctionScan): Split | undefined {
   return before > maxPaidByCaller ? undefined : { point, before };
 }
 
-/** What the dearest way costs that does not pass the point, and what it costs before and behind it for one that does. */
+/** What the dearest way through a function costs, of which what is charged at its point is no part. */
 function costWithout(scan: Scan, one: FunctionScan, point: Point): number {
-  const { values } = scan.notes;
-  const linear = (note: number): number => values[note + 4] ?? 0;
-  let before: Stretch | undefined = new Stretch(0);
-  let beforeCost = 0;
-  let behind: Stretch | undefined;
-  const reach = (here: number): void => {
-    before?.reach(here);
-    behind?.reach(here);
-  };
-  walk(scan, one, noPay, reach, (note, _, here) => {
-    if (note === point.note) {
-      beforeCost = before?.cost ?? 0;
-      before = undefined;
-    }
-    // Between the end of the point's block and the note behind it is a straight line.
-    if (point.end === -1 || note !== point.end + noteStride) return;
-    behind = new Stretch(here - (linear(note) - linear(point.end)));
-    behind.reach(here);
-  });
-  return beforeCost + (behind?.cost ?? 0);
+  const whole = new Stretch(0);
+  walk({ scan, one, paidFor: noPay, without: point }, (here) => whole.reach(here), noVisit);
+  return whole.cost;
 }
 
 const noPay = (): number => 0;

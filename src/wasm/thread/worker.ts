@@ -6,7 +6,7 @@ import type { Reply } from "./reply.ts";
 /** The thread's own main module: one module in, one out. */
 const { bytes, options }: { readonly bytes: Uint8Array; readonly options: MeterOptions } = workerData;
 
-async function meter(): Promise<Reply> {
+function meter(): Reply {
   try {
     return { kind: "metered", metered: meterModule(bytes, options) };
   } catch (error) {
@@ -15,4 +15,5 @@ async function meter(): Promise<Reply> {
   }
 }
 
-parentPort?.postMessage(await meter());
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port of a thread, not a window
+parentPort?.postMessage(meter());
