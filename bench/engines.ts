@@ -158,9 +158,12 @@ export async function openWorker(code: string, options: WorkerOptions = {}): Pro
   const exited = once(child, "exit");
   let logged = "";
   for (const stream of [child.stdio[1], child.stdio[2]]) stream?.on("data", (chunk) => (logged += String(chunk)));
+  // While it computes it does not look at SIGTERM.
+  const kill = (): boolean => child.kill("SIGKILL");
+  process.once("exit", kill);
   const close = async (): Promise<void> => {
-    // While it computes it does not look at SIGTERM.
-    child.kill("SIGKILL");
+    kill();
+    process.removeListener("exit", kill);
     await exited;
     await removeFolder(folder);
   };

@@ -1,14 +1,17 @@
 import { parseArgs } from "node:util";
+import { soakModules } from "./modules.ts";
 import { soakSequential } from "./sequential.ts";
 import { soakService } from "./service.ts";
 
-const help = `Usage: npm run soak -- [sequential | service] [options]
+const help = `Usage: npm run soak -- [sequential | service | modules] [options]
 
 The long runs, by hand. Prints a report as JSON; exit code 1 where it does not hold.
 
   --executions N   of the sequential run (default 1000000)
   --callers N      of the service run (default 200)
   --seconds N      of the service run (default 60)
+  --modules N      of the modules run: generated and mutated modules through ingest (default 100000)
+  --seed N         of the modules run: the first one's (default another one each time)
   --help           this text`;
 
 /** Growth of resident memory over a million executions that still counts as flat. */
@@ -20,6 +23,8 @@ const { values, positionals } = parseArgs({
     executions: { type: "string", default: "1000000" },
     callers: { type: "string", default: "200" },
     seconds: { type: "string", default: "60" },
+    modules: { type: "string", default: "100000" },
+    seed: { type: "string", default: `${Math.floor(Math.random() * 2 ** 31)}` },
     help: { type: "boolean", default: false },
   },
 });
@@ -40,5 +45,12 @@ if (values.help) {
     console.log(JSON.stringify(report, null, 2));
     const wrong = Object.values(report.calls).some((call) => call.wrong > 0);
     if (wrong || report.serverErrors > 0 || report.leftProcesses > 0) process.exitCode = 1;
+  }
+  if (wants("modules")) {
+    const report = await soakModules(Number(values.modules), Number(values.seed), (done, next) => {
+      if (done % 10_000 === 0) console.error(`${done} modules, the next is of seed ${next}`);
+    });
+    console.log(JSON.stringify(report, null, 2));
+    if (report.wrong.length > 0) process.exitCode = 1;
   }
 }

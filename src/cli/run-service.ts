@@ -2,6 +2,7 @@ import { createLog } from "../adapters/executor/log.ts";
 import { createService, type Service, type ServiceConfig } from "../adapters/executor/index.ts";
 import { ToolRuntimeError } from "../errors.ts";
 import { folderRegistry, type FolderRegistry, type ToolProblem } from "../internal/node/folder-registry.ts";
+import type { Limit } from "../limits.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { defaultToolsFolder } from "./find-tool.ts";
 import { readVersion } from "./program.ts";
@@ -53,12 +54,17 @@ export async function startService(config: ServiceConfig): Promise<StartedServic
   }
 }
 
+/** Whether a limit binds only who names it: it has no default, and no profile demands it. */
+function isOptional(limit: Limit): boolean {
+  return limit === "cpuTime" || limit === "fuel";
+}
+
 /** What the profile demands and no backend gives here, and what nothing enforces in `dev`. */
 async function gapsOf({ runtime }: Service, { security }: ServiceConfig): Promise<string[]> {
   const probes = await runtime.probe();
   const gaps = probes.flatMap(({ backend, status, reason, capabilities }) => {
     if (status !== "ready") return [`The backend "${backend}" is not ready: ${reason ?? "unknown reason"}`];
-    const missing = [...new Set(capabilities.flatMap(unenforcedBy))].filter((limit) => limit !== "cpuTime");
+    const missing = [...new Set(capabilities.flatMap(unenforcedBy))].filter((limit) => !isOptional(limit));
     return missing.length === 0 ? [] : [`The backend "${backend}" does not enforce ${missing.join(", ")}`];
   });
   const isServed = probes.some(

@@ -23,7 +23,7 @@ const endless: Readonly<Record<string, readonly string[]>> = {
   A2: ["loop-start"],
   A3: ["tail-loop", "tail-loop-table"],
   A4: ["fill-loop", "copy-loop", "fill-table-loop"],
-  A7: ["host-calls", "large-host-calls", "poll-storm"],
+  A7: ["host-calls", "large-host-calls", "huge-host-calls", "poll-storm"],
   A8: ["catch-spin"],
 };
 const attacks = Object.entries(endless).flatMap(([id, names]) => names.map((name) => [`${id}: ${name}`, name] as const));

@@ -30,7 +30,7 @@ describe("the catalog", () => {
     const { get, post } = await openService();
     for (const path of ["/livez", "/readyz"]) expect(healthSchema.parse(await (await get(path)).json())).toEqual({ status: "ok" });
     await post({ tool: "echo" });
-    await post({ tool: "echo", resources: { timeout: 1 } });
+    await post({ tool: "echo", resources: { cpu: 0.5 } });
     const metrics = await (await get("/metrics")).text();
     expect(metrics).toContain('toolruntime_executions_total{tool="echo",backend="wasm",outcome="OK"} 1');
     expect(metrics).toContain('toolruntime_executions_total{tool="echo",backend="wasm",outcome="ERR_LIMIT_UNENFORCEABLE"} 1');

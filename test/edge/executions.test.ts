@@ -41,7 +41,7 @@ describe("POST /v1/executions", () => {
 
   it("is 409 where a limit cannot be held, 403 where policy forbids, 404 without the tool", async () => {
     const { post } = await openService();
-    const refused = await problemOf(await post({ tool: "echo", resources: { timeout: "1s" } }));
+    const refused = await problemOf(await post({ tool: "echo", resources: { cpu: "500m" } }));
     expect(refused).toMatchObject({ status: 409, code: "ERR_LIMIT_UNENFORCEABLE", started: false, backend: "wasm" });
     expect(await problemOf(await post({ tool: "echo", security: "hardened" }))).toMatchObject({
       status: 409,
@@ -157,7 +157,7 @@ describe("a streamed answer", () => {
     const events = await ndjson(await post({ tool: "slow", resources: { timeout: "800ms" } }, { accept: "application/x-ndjson" }));
     expect(events.at(-2)).toMatchObject({ type: "error", problem: { code: "ERR_LIMIT_TIMEOUT", status: 422 } });
     expect(events.at(-1)).toMatchObject({ type: "end" });
-    const refused = await post({ tool: "echo", resources: { timeout: "1s" } }, { accept: "application/x-ndjson" });
+    const refused = await post({ tool: "echo", resources: { cpu: "500m" } }, { accept: "application/x-ndjson" });
     expect(await problemOf(refused)).toMatchObject({ status: 409, code: "ERR_LIMIT_UNENFORCEABLE" });
   });
 });

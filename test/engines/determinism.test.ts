@@ -96,6 +96,10 @@ describe("deterministic mode", () => {
 describe("what was compared", () => {
   const lines = (): string[] => sights("node").flatMap((sight) => sight.lines);
 
+  test("Node refused nothing", () => {
+    expect(sights("node").flatMap(({ name, refused }) => (refused === undefined ? [] : [`${name}: ${refused}`]))).toEqual([]);
+  });
+
   test("there were traps of each kind, and each was taken for what it is", () => {
     for (const kind of trapNames) {
       const called = lines().filter((line) => line.startsWith(`${kind} `));

@@ -2,19 +2,20 @@ import { connect } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { findBinary } from "../../bench/engines.ts";
 import { emptyCommand } from "../abuse/modules/binary.ts";
-import { openAttacker, type Attack, type Attacker, type AttackerOptions } from "./workerd/attacker.ts";
+import { codeOf, openAttacker, type Attacker, type AttackerOptions } from "./workerd/attacker.ts";
 import { paths, wildNames } from "./workerd/attacks.ts";
-import { mutants, refused } from "./workerd/malformed.ts";
+import { maxArtifactBytes, mutants, refused } from "./workerd/malformed.ts";
 import { canary, residentBytes } from "./workerd/oracle.ts";
 
 /**
  * Groups A and B of the corpus in a worker. Not asked there: A10 and what else needs processes. Not to be asked on this
  * machine: the limits of time and memory of Cloudflare's own, which a workerd that runs alone has not.
  */
-const timeout = 150;
+const timeout = 120;
 /** So much later than its deadline an attack may be over on a machine that does other things too. */
 const lateMs = 1500;
 const MiB = 2 ** 20;
+const notCompiled = "ERR_ARTIFACT_UNSUPPORTED";
 
 const endless: Readonly<Record<string, readonly string[]>> = {
   A1: ["loop"],
@@ -31,37 +32,29 @@ const isMissing = "missing" in found;
 if (isMissing) console.log(`Not run on workerd: ${found.missing}`);
 else console.log(`Attacked on workerd ${found.version}`);
 
-const lines: string[] = [];
 let attacker: Attacker;
 
 function useAttacker(options: AttackerOptions): void {
+  const lines: string[] = [];
   beforeAll(async () => {
     attacker = await openAttacker(options);
   });
-  afterEach(() => attacker.oracle.holds());
+  afterEach(async ({ task }) => {
+    const summary = attacker.summary();
+    if (summary !== undefined) lines.push(`  ${task.name}: ${summary}`);
+    await attacker.oracle.holds();
+  });
   afterAll(async () => {
     await attacker[Symbol.asyncDispose]();
-    console.log(lines.splice(0).join("\n"));
+    console.log(lines.join("\n"));
   });
-}
-
-function note(what: string, { error, result, tookMs, gapMs, turns, suffering }: Attack): void {
-  const ended = error?.code ?? (result?.exit.kind === "trapped" ? result.exit.trap : `exited ${result?.exitCode}`);
-  const { calls, medianMs, slowestMs } = suffering;
-  const victim = `victim ${calls} calls, median ${medianMs.toFixed(1)} ms, slowest ${slowestMs.toFixed(1)} ms`;
-  lines.push(`  ${what}: ${ended} after ${Math.round(tookMs)} ms, longest gap ${Math.round(gapMs)} ms, ${turns} turns; ${victim}`);
-}
-
-function codeOf({ error, result }: Attack): string {
-  return error?.code ?? `exited ${result?.exitCode}`;
 }
 
 describe.skipIf(isMissing).each(["dev", "standard"] as const)("workerd, profile %s", (security) => {
   useAttacker({ clocks: "moving" });
 
-  test.each(attacks)("%s ends at its timeout, at its processor time, and when its fuel is used up", async (title, tool) => {
+  test.each(attacks)("%s ends by wall time, by processor time and by fuel", async (_, tool) => {
     const late = await attacker.run({ tool, security, resources: { timeout } });
-    note(`${title}, ${security}`, late);
     expect(late.error).toMatchObject({ code: "ERR_LIMIT_TIMEOUT", started: true, details: { limit: "timeout", value: timeout } });
     expect(late.tookMs).toBeLessThan(timeout + lateMs);
     expect(late.error?.partial?.limits.find(({ limit }) => limit === "timeout")).toMatchObject({ applied: timeout, hit: "yes" });
@@ -73,7 +66,6 @@ describe.skipIf(isMissing).each(["dev", "standard"] as const)("workerd, profile 
     const all = await Promise.all(Array.from({ length: 20 }, () => attacker.run({ tool: "loop", security, resources: { timeout } })));
     expect(new Set(all.map(codeOf))).toEqual(new Set(["ERR_LIMIT_TIMEOUT"]));
     const last = all.toSorted((a, b) => a.tookMs - b.tookMs).at(-1);
-    if (last !== undefined) note(`A1: the last of twenty, ${security}`, last);
     expect(last?.tookMs).toBeLessThan(timeout + lateMs);
   });
 
@@ -86,21 +78,20 @@ describe.skipIf(isMissing).each(["dev", "standard"] as const)("workerd, profile 
 
   test.each(["sleep", "sleep-start"])("A6: %s ends at its timeout and at a deadline", async (tool) => {
     const late = await attacker.run({ tool, security, resources: { timeout } });
-    note(`A6: ${tool}, ${security}`, late);
     expect(codeOf(late)).toBe("ERR_LIMIT_TIMEOUT");
     expect(codeOf(await attacker.run({ tool, security, deadline: "100ms" }))).toBe("ERR_DEADLINE");
   });
 
   test("A8: what is caught is the end all the same", async () => {
     expect(codeOf(await attacker.run({ tool: "catch-exit", security }))).toBe("exited 3");
-    expect((await attacker.run({ tool: "catch-loop", security })).result).toMatchObject({ exitCode: 3, stdout: { length: 65_536 } });
+    const { result } = await attacker.run({ tool: "catch-loop", security });
+    expect([result?.exitCode, result?.stdout.length]).toEqual([3, 65_536]);
     const { error } = await attacker.run({ tool: "catch-limit", security, resources: { output: "64Ki" } });
     expect([error?.code, error?.partial?.stdout.length]).toEqual(["ERR_LIMIT_OUTPUT", 65_536]);
   });
 
   test("A9: a regular expression with exponential back-tracking ends at its timeout", async () => {
     const late = await attacker.run({ tool: "regular-expression", security, input: "a".repeat(60), resources: { timeout } });
-    note(`A9, ${security}`, late);
     expect(codeOf(late)).toBe("ERR_LIMIT_TIMEOUT");
   });
 
@@ -114,9 +105,17 @@ describe.skipIf(isMissing).each(["dev", "standard"] as const)("workerd, profile 
   test("B2: touching every page stays inside the limit, resident", async () => {
     const before = residentBytes(attacker.worker.pid);
     const attack = await attacker.run({ tool: "touch-memory", security, resources: { memory: "64Mi" } });
-    note(`B2, ${security}`, attack);
     expect(attack.result?.exitCode).toBeGreaterThan(1000);
     expect(residentBytes(attacker.worker.pid) - before).toBeLessThan(96 * MiB);
+  });
+
+  test("B3: four gibibytes from the beginning are over the limit", async () => {
+    const { error } = await attacker.run({ tool: "four gibibytes", security });
+    expect(error).toMatchObject({ code: "ERR_LIMIT_MEMORY", started: false });
+  });
+
+  test("B8: exports named then, __proto__ and constructor are never awaited or touched", async () => {
+    expect(codeOf(await attacker.run({ tool: "odd exports", security }))).toBe("exited 0");
   });
 
   test.each(wildNames)("B9: %s is a trap of the ABI", async (tool) => {
@@ -144,29 +143,25 @@ describe.skipIf(isMissing).each(["dev", "standard"] as const)("workerd, profile 
 });
 
 describe.skipIf(isMissing)("workerd, what ingest refuses inside a request", () => {
-  useAttacker({ clocks: "moving" });
+  useAttacker({ clocks: "moving", wasm: { maxArtifactBytes } });
 
   test.each(refused)("$name", async ({ code, make }) => {
-    expect(await attacker.ingest(make())).toMatchObject({ code, started: false });
+    expect(await attacker.ingest([make()])).toMatchObject([{ code, started: false }]);
   });
 
-  test("B4: three hundred mutants of good modules: each is refused with a code, or would be compiled", async () => {
-    const tally: Record<string, number> = {};
-    for (const mutant of mutants(emptyCommand({ exports: ["one", "two"] }), 300)) {
-      const { code } = await attacker.ingest(mutant);
-      tally[code] = (tally[code] ?? 0) + 1;
-    }
-    lines.push(`  B4: ${JSON.stringify(tally)}`);
-    expect(tally["ERR_ARTIFACT_INVALID"]).toBeGreaterThan(150);
-    for (const code of Object.keys(tally))
-      expect(["ERR_ARTIFACT_INVALID", "ERR_IMPORT_DENIED", "ERR_INTERNAL", "ERR_ARTIFACT_UNSUPPORTED"]).toContain(code);
+  test("B4: three hundred mutants of a good module: each is refused, or would be compiled", async () => {
+    const codes = (await attacker.ingest(mutants(emptyCommand({ exports: ["one", "two"] }), 300))).map(({ code }) => code);
+    expect(codes.filter((code) => code === "ERR_ARTIFACT_INVALID").length).toBeGreaterThan(150);
+    for (const code of codes) expect(["ERR_ARTIFACT_INVALID", "ERR_IMPORT_DENIED", notCompiled]).toContain(code);
   });
 
   test("B10: bytes that differ from the registered digest", async () => {
-    expect(await attacker.ingest(emptyCommand(), `sha256:${"0".repeat(64)}`)).toMatchObject({
-      code: "ERR_DIGEST_MISMATCH",
-      started: false,
-    });
+    const errors = await attacker.ingest([emptyCommand()], `sha256:${"0".repeat(64)}`);
+    expect(errors).toMatchObject([{ code: "ERR_DIGEST_MISMATCH", started: false }]);
+  });
+
+  test("a good module that comes with a request is refused with a word of its own: workerd compiles only while it starts", async () => {
+    expect(await attacker.ingest([emptyCommand()])).toMatchObject([{ code: notCompiled, started: false }]);
   });
 
   test("profile hardened is refused: there is no second wall", async () => {
@@ -178,19 +173,18 @@ describe.skipIf(isMissing)("workerd, what ingest refuses inside a request", () =
 describe.skipIf(isMissing)("workerd, with clocks that stand still while code runs", () => {
   useAttacker({ clocks: "frozen" });
 
-  test.each(attacks)("%s ends at its timeout while others are served", async (title, tool) => {
+  test.each(attacks)("%s ends at its timeout while others are served", async (_, tool) => {
     const late = await attacker.run({ tool, security: "standard", resources: { timeout } });
-    note(`${title}, frozen clocks`, late);
     expect(codeOf(late)).toBe("ERR_LIMIT_TIMEOUT");
     expect(late.tookMs).toBeLessThan(timeout + lateMs);
-    // Nothing but their number tells when the event loop should have a turn.
-    expect(late.turns).toBeGreaterThan(5);
+    // Nothing but the number of slices tells when the event loop should have a turn.
+    expect(late.turns).toBeGreaterThan(1);
   });
 });
 
 describe.skipIf(isMissing)("workerd, when callers go away", () => {
   const maxInstances = 3;
-  useAttacker({ clocks: "moving", maxInstances });
+  useAttacker({ clocks: "moving", wasm: { maxInstances } });
 
   test.each(["loop", "sleep"])("their runs of %s end, and keep no place", async (tool) => {
     const body = JSON.stringify({ tool, security: "standard", resources: { timeout: 60_000 } });

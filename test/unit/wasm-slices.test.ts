@@ -1,8 +1,13 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { RunIo } from "../../src/backend.ts";
+import { createRuntime } from "../../src/runtime.ts";
+import { defineTool } from "../../src/tool.ts";
+import { wasm } from "../../src/wasm/index.ts";
 import { FuelMeter, fuelName } from "../../src/wasm/meter/index.ts";
 import { firstSliceUnits, inlineBudgetMs, Slices, type SliceLimits } from "../../src/wasm/slices.ts";
 import { stretchMs, Turns, type EventLoopTurn } from "../../src/wasm/turns.ts";
+import { codeOf, manifestWith } from "./support.ts";
 
 /** An event loop whose turns come when a test says so. */
 function manualLoop(): { readonly next: EventLoopTurn; turn(): void } {
@@ -278,5 +283,24 @@ describe("the books of fuel", () => {
     meter.interrupt();
     meter.interrupt();
     expect([global.value, meter.used]).toEqual([-1, 350]);
+  });
+});
+
+describe("live instances", () => {
+  test("are capped: so many run, as many wait, and more are refused at once", async () => {
+    await using runtime = createRuntime({ backend: wasm({ maxInstances: 2 }), security: "standard" });
+    const bytes = readFileSync(new URL("../abuse/modules/loop.wasm", import.meta.url));
+    const tool = await defineTool(manifestWith(), { wasm: new Uint8Array(bytes) });
+    await runtime.execute({ tool, resources: { timeout: 5 } }).catch(() => undefined);
+    const codes = await Promise.all(
+      Array.from({ length: 6 }, () => codeOf(runtime.execute({ tool, resources: { timeout: 100 } }, { deadline: "10s" }))),
+    );
+    expect(codes.filter((code) => code === "ERR_QUEUE_FULL")).toHaveLength(2);
+    expect(codes.filter((code) => code === "ERR_LIMIT_TIMEOUT")).toHaveLength(4);
+    // Whoever waits can be called off, and leaves the place to others.
+    const running = codeOf(runtime.execute({ tool, resources: { timeout: 300 } }));
+    const alike = codeOf(runtime.execute({ tool, resources: { timeout: 300 } }));
+    expect(await codeOf(runtime.execute({ tool }, { deadline: "50ms" }))).toBe("ERR_DEADLINE");
+    expect([await running, await alike]).toEqual(["ERR_LIMIT_TIMEOUT", "ERR_LIMIT_TIMEOUT"]);
   });
 });

@@ -6,7 +6,7 @@ import type { Plan } from "./plan.ts";
 /** The most that a frame of a function may have paid for iterations that it has not begun. */
 export const mostCredit = 8192;
 
-/** The most that may be charged for turns of a loop that counts when it is left before they are made. */
+/** The most that may be charged for turns of a loop that counts when it is left before they are made, or one turn's cost. */
 const mostAhead = 256;
 
 export interface Label {
@@ -131,7 +131,7 @@ export class Body {
     inside();
     // Locals are set to zero where a function begins.
     const units = this.#most - start + mostUnitsOfRegion + this.locals.length;
-    for (const { at, less } of places) setPadded(out, at, units - less);
+    for (const { at, less } of places) setPadded(out, at, less === 0 ? units : units - Math.max(less, units));
     this.#most = start + units;
   }
 

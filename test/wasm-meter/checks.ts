@@ -1,7 +1,7 @@
 import { BinaryError, meterModule, type MeteredModule, type MeterOptions } from "../../src/wasm/meter/index.ts";
 import { mostCredit } from "./body.ts";
 import type { Choices } from "./choices.ts";
-import { mostGrant, runFueled, type FueledRun, type Metered } from "./fueled.ts";
+import { mostGrant, runFueled, type Book, type FueledRun, type Metered } from "./fueled.ts";
 import type { Generated } from "./generate.ts";
 import { run, type Run } from "./running.ts";
 
@@ -79,13 +79,14 @@ export function check(generated: Generated, choices: Choices, more: MeterOptions
   }
   const original = run(new WebAssembly.Module(generated.bytes), generated);
   const whole = runFueled(metered, () => mostGrant);
-  if (original.isExhausted || whole.isExhausted) return { kind: "skipped" };
+  const isOutOfStack = whole.books.some(({ depth = 0 }) => depth < 0);
+  if (original.isExhausted || whole.isExhausted || isOutOfStack) return { kind: "skipped" };
   const differs = difference(original, whole);
   if (differs !== undefined) return bad(`metered: ${differs}`);
   const outside = outOfBounds(whole, generated);
   if (outside !== undefined) return bad(outside);
   if (choices.mostly(oftenWhole)) return { kind: "good", used: whole.used };
-  const why = sliced(metered, whole, choices) ?? limited(metered, whole, choices);
+  const why = sliced(metered, whole, choices) ?? limited(metered, whole, choices) ?? taken(metered, whole, choices);
   return why === undefined ? { kind: "good", used: whole.used } : bad(why);
 }
 
@@ -93,11 +94,12 @@ export function check(generated: Generated, choices: Choices, more: MeterOptions
 function outOfBounds({ books, events }: FueledRun, { plan }: Generated): string | undefined {
   // What a trap or an exception cut off may have been paid for.
   const slack = mostCredit * events.filter((event) => event.includes("threw") || event.startsWith("f")).length;
-  let before = { used: 0, work: 0, most: 0 };
+  let before: Book = { used: 0, work: 0, most: 0, depth: books[0]?.depth, hasReturned: true };
   for (const [index, after] of books.entries()) {
     const [used, work, most] = [after.used - before.used, after.work - before.work, after.most - before.most];
     if (used < work) return `fuel of call ${index} is ${used}, less than the ${work} of what was executed`;
     if (plan.isBounded && used > most + slack) return `fuel of call ${index} is ${used}, more than the ${most} of all that was entered`;
+    if (after.hasReturned && after.depth !== before.depth) return `call ${index} leaves ${after.depth} bytes of ${before.depth} of stack`;
     before = after;
   }
   return undefined;
@@ -165,4 +167,14 @@ function denied(metered: Metered, whole: FueledRun, choices: Choices, size: numb
     runFueled(metered, (count) => (count === at ? -1 : size)),
   );
   return wrong === undefined ? undefined : `ended at checkpoint ${at} of ${checkpoints}: ${wrong}`;
+}
+
+/** Where the host takes all fuel away while it is called, the guest asks for more before it comes to the host again. */
+function taken(metered: Metered, whole: FueledRun, choices: Choices): string | undefined {
+  const calls = whole.events.filter((event) => event.startsWith("f")).length;
+  if (calls === 0 || whole.instance === undefined) return undefined;
+  const at = choices.below(calls);
+  const run = runFueled(metered, () => mostGrant, at);
+  if (run.hasSlipped) return `fuel taken in host call ${at} of ${calls}: the guest went on to ${run.events.at(-1)}`;
+  return run.isDenied ? isCutOff(whole, run) : undefined;
 }

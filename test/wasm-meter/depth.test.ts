@@ -89,7 +89,7 @@ function withNestedOperands(count: number): Assembly {
 const cases: [what: string, assembly: Assembly][] = [];
 for (const type of ["i32", "i64", "f64", "v128"] as const) {
   for (const count of [0, 1, 2, 5, 30, 1000, 4_900]) cases.push([`${count} locals of ${type}`, withLocals(type, count)]);
-  for (const count of [1, 30, 900]) {
+  for (const count of [1, 5, 12, 30, 900]) {
     cases.push([`${count} live locals of ${type}`, withLiveLocals(type, count)]);
     cases.push([`${count} operands of ${type}`, withOperands(type, count)]);
     cases.push([`${count} parameters of ${type}`, recursing({ params: repeat(count, [type]), results: [] })]);

@@ -4,7 +4,7 @@ import { runFueled } from "./fueled.ts";
 import { features, freshSeed, hunt, type Judge } from "./hunt.ts";
 
 /** Deterministic mode over generated modules: `nans.test.ts` and `depth.test.ts` have what it does besides. */
-const count = 300;
+const count = 200;
 
 const seeds = [
   ["the same modules in each run", 7],

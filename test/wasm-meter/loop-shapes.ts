@@ -97,11 +97,13 @@ function end(body: Body, loop: Written, label: Label): void {
   if (loop.oddity === "its step is made under a condition") {
     body.expression("i32");
     body.frame("if", nothing, () => advance(body, loop, { isWanted: false }));
-    testAndBranch(false);
+    body.ahead(() => testAndBranch(false));
   } else if (loop.oddity === "its test is in a block") {
-    body.frame("block", nothing, () => {
-      advance(body, loop, { isWanted: true });
-      testAndBranch(true);
+    body.ahead(() => {
+      body.frame("block", nothing, () => {
+        advance(body, loop, { isWanted: true });
+        testAndBranch(true);
+      });
     });
   } else {
     body.ahead(() => {

@@ -3,11 +3,14 @@ import type { Generated } from "./generate.ts";
 import { stepsOfCall } from "./plan.ts";
 import { hostName } from "./sections.ts";
 
+/** Where the host looks: after a call, or in a function of its own. */
+export type Place = "returned" | "threw" | "inside" | "may throw";
+
 /** What is given to a module besides what the generator had it ask for. */
 export interface Surroundings {
   readonly imports?: Readonly<Record<string, Readonly<Record<string, WebAssembly.ImportValue>>>>;
   /** Called whenever the module has left to the host: for good, or in the middle of a call. */
-  readonly look?: (instance: WebAssembly.Instance | undefined, place: "between calls" | "inside") => void;
+  readonly look?: (instance: WebAssembly.Instance | undefined, place: Place) => void;
   /** Called first, where the instance has an export of this name. */
   readonly startName?: string;
   /** Whether the run is over and no more is to be called. */
@@ -62,7 +65,7 @@ function begin(module: WebAssembly.Module, { plan }: Generated, { imports = {}, 
     host.instance = instance;
     const start = startName === undefined ? undefined : instance.exports[startName];
     if (typeof start === "function") start();
-    look?.(instance, "between calls");
+    look?.(instance, "returned");
     host.hasBegun = true;
   } catch (error) {
     // Without its instance: where the start section threw there is none to compare with.
@@ -125,10 +128,11 @@ class Host {
   function(index: number, type: FunctionType & { readonly host?: string }): (...values: unknown[]) => unknown {
     return (...values) => {
       this.write(`f${index}(${values.map(show).join()})`);
-      this.#look?.(this.instance, "inside");
-      if (type.host === "reenter") this.#reenter();
       const count = this.events.length;
-      if (count % 16 === 15) throw new Error(`host ${count}`);
+      const throws = count % 16 === 15;
+      this.#look?.(this.instance, throws || type.host === "reenter" ? "may throw" : "inside");
+      if (type.host === "reenter") this.#reenter();
+      if (throws) throw new Error(`host ${count}`);
       const results = type.results.map((one) => (one === "i64" ? BigInt(count * 3) : count * 3));
       return results.length > 1 ? results : results[0];
     };
@@ -150,21 +154,29 @@ class Host {
   call(name: string, values: readonly (number | bigint)[]): void {
     const target = this.#prepare(name);
     try {
-      this.write(`${name}(${values.join()}): ${show(target(...values))}`);
+      this.#returned(name, values, target(...values));
     } catch (error) {
-      this.write(`${name}(${values.join()}) threw ${describe(error, this.instance)}`);
+      this.#threw(name, values, error);
     }
-    this.#look?.(this.instance, "between calls");
   }
 
   async callAsync(name: string, values: readonly (number | bigint)[], promising: Promising): Promise<void> {
     const target = promising(this.#prepare(name));
     try {
-      this.write(`${name}(${values.join()}): ${show(await target(...values))}`);
+      this.#returned(name, values, await target(...values));
     } catch (error) {
-      this.write(`${name}(${values.join()}) threw ${describe(error, this.instance)}`);
+      this.#threw(name, values, error);
     }
-    this.#look?.(this.instance, "between calls");
+  }
+
+  #returned(name: string, values: readonly (number | bigint)[], result: unknown): void {
+    this.write(`${name}(${values.join()}): ${show(result)}`);
+    this.#look?.(this.instance, "returned");
+  }
+
+  #threw(name: string, values: readonly (number | bigint)[], error: unknown): void {
+    this.write(`${name}(${values.join()}) threw ${describe(error, this.instance)}`);
+    this.#look?.(this.instance, "threw");
   }
 
   /** Gives the module all its steps again. */

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { callingModule, type Call } from "../../abuse/modules/binary.ts";
+import { callingModule, emptyCommand, vector, type Call } from "../../abuse/modules/binary.ts";
 import type { ToolData } from "../backend/tools.ts";
+import { command } from "./malformed.ts";
 import { throwing } from "../backend/throwing.ts";
 
 const folder = new URL("../../abuse/modules/", import.meta.url);
@@ -55,5 +56,10 @@ export function attackTools(): ToolData[] {
     ...Object.entries(pointers).map(([name, call]) => data(name, callingModule([call], wild))),
     ...paths.map((path) => data(`opens ${path}`, opening(path))),
     data("looking", looking),
+    data("four gibibytes", command(vector([[0, 0x80, 0x80, 4]]))),
+    data(
+      "odd exports",
+      emptyCommand({ exports: ["then", "catch", "__proto__", "constructor", "toJSON", "valueOf", "Symbol.toPrimitive", ""] }),
+    ),
   ];
 }
