@@ -18,6 +18,9 @@ const maxStretches = 4;
 /** Guests that end sooner are not counted: asking for a turn costs more than they take. */
 const shortMs = 0.1;
 
+/** How many turns a guest that was chosen may stay away before another has its place. */
+const maxPatience = 16;
+
 interface Waiter {
   /** The place in the order of asking. */
   readonly order: number;
@@ -46,6 +49,8 @@ export class Turns {
   /** Who has this turn: of those that were refused in the last one the first. */
   #chosen: Waiter | undefined;
   #candidate: Waiter | undefined;
+  /** For how many more turns the chosen one is waited for: on workerd callbacks of one turn need not come in one. */
+  #patience = 0;
 
   constructor(next: EventLoopTurn = eventLoopTurn()) {
     this.#next = next;
@@ -110,7 +115,13 @@ export class Turns {
     this.#since = undefined;
     this.#stretches = 0;
     this.#isTaken = false;
-    this.#chosen = this.#candidate;
+    const isAwaited = this.#chosen !== undefined && !this.#chosen.hasLeft && this.#patience > 0;
+    if (isAwaited) {
+      this.#patience--;
+    } else {
+      this.#chosen = this.#candidate;
+      this.#patience = maxPatience;
+    }
     this.#candidate = undefined;
   }
 }
