@@ -13,6 +13,8 @@ export interface Assembly {
   }[];
   /** Functions in a table, by index. */
   readonly table?: readonly number[];
+  /** Of exceptions: the index of a type of each. */
+  readonly tags?: readonly number[];
   /** In pages; exported. */
   readonly memory?: number;
   /** Of one passive segment. */
@@ -20,7 +22,7 @@ export interface Assembly {
 }
 
 /** A module written by hand. */
-export function assemble({ types, imports = {}, functions, table, memory, data }: Assembly): Uint8Array<ArrayBuffer> {
+export function assemble({ types, imports = {}, functions, table, tags, memory, data }: Assembly): Uint8Array<ArrayBuffer> {
   const imported = Object.entries(imports);
   const exported = functions.map((_, index) => ({ name: `f${index}`, kind: 0, index: imported.length + index }));
   if (memory !== undefined) exported.push({ name: "memory", kind: 2, index: 0 });
@@ -30,6 +32,7 @@ export function assemble({ types, imports = {}, functions, table, memory, data }
     [3, new Bytes().list(functions, ({ type }, _, into) => into.u32(type))],
     [4, table && new Bytes().raw(1, 0x70, 0).u32(table.length)],
     [5, memory === undefined ? undefined : new Bytes().raw(1, 0).u32(memory)],
+    [13, tags && new Bytes().list(tags, (type, _, into) => into.raw(0).u32(type))],
     [7, new Bytes().list(exported, ({ name, kind, index }, _, into) => into.name(name).raw(kind).u32(index))],
     [9, table && new Bytes().raw(1, 0, 0x41, 0, 0x0b).list(table, (index, _, into) => into.u32(index))],
     [12, data && new Bytes().raw(1)],

@@ -370,6 +370,7 @@ export class Emitter {
       this.#isQuiet(loop) &&
       this.#fuel.isCached &&
       scan.loopBranches[loop] === 1 &&
+      scan.loopBroken[loop] !== true &&
       !hasValues &&
       (placement.loopCost[loop] ?? 0) <= maxCountedCost
     );

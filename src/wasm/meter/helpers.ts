@@ -111,6 +111,7 @@ export function constant(out: Writer, value: number): void {
 /** Units for each page that a memory grows by: the engine zeroes it; and for growing at all, which maps it anew. */
 const growShift = 6;
 const growUnits = 20_000;
+const growNothingUnits = 200;
 /** Units for each element of a table that a bulk operation sets, and for any bulk operation. */
 const elementShift = 5;
 const bulkUnits = 32;
@@ -128,7 +129,7 @@ export function growFunction(indices: Indices): Added {
     constant(out, growShift);
     out.put(op.i32Shl);
     constant(out, growUnits);
-    constant(out, 0);
+    constant(out, growNothingUnits);
     out.put(op.localGet, 0, op.select, op.i32Add);
   });
   out.put(op.localGet, 0, op.memoryGrow, 0, op.end);

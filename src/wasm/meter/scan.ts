@@ -71,6 +71,8 @@ export class Scan {
   readonly notes: Numbers;
   /** By loop, in the order of their headers: whether anything in it calls. */
   readonly loopCalls: boolean[] = [];
+  /** By loop: whether a break is in it. */
+  readonly loopBroken: boolean[] = [];
   /** By loop: the branches back to its header; beyond any number where one cannot be preceded by a charge. */
   readonly loopBranches: number[] = [];
   /** By call, in their order: the function called. */
@@ -326,6 +328,7 @@ export class Scan {
 
   #openLoop(at: number): void {
     this.#loop = this.loopCalls.push(false) - 1;
+    this.loopBroken.push(false);
     // A type that is an index may take parameters, and then a charge has no place before a branch.
     this.loopBranches.push(hasTypeIndex(this.bytes[at + 1] ?? 0) ? Number.POSITIVE_INFINITY : 0);
   }
@@ -364,6 +367,7 @@ export class Scan {
     if (around === undefined) return next;
     if (own >= 0) {
       this.#loopDepth--;
+      this.loopBroken[own] = isBroken;
       if (around >= 0 && this.loopCalls[own] === true) this.loopCalls[around] = true;
       this.#loop = around;
     }
