@@ -75,8 +75,8 @@ if (features.oldExceptions) {
 if (features.exceptions) {
   const caught = [...block, 0x1f, 0x40, 1, 2, 0, 0x10, 2, end, end];
   const again: Assembly = leaving(throwTag);
-  // The handler is the head of the loop, before what counts.
-  const toHead = [...endless, ...isNotDone, 0x45, 0x04, 0x40, 0x0f, end, 0x1f, 0x40, 1, 2, 0, 0x10, 2, end, 0x0c, 0, end];
+  // The handler is the head of the loop; no block ends on the way.
+  const toHead = [...endless, ...isNotDone, 0x45, 0x0d, 1, 0x1f, 0x40, 1, 2, 0, 0x10, 2, end, 0x0c, 0, end];
   cases.push(
     ["an exception", leaving(throwTag, caught)],
     ["an exception that is caught by its tag", leaving(throwTag, [...block, 0x1f, 0x40, 1, 0, 0, 0, 0x10, 2, end, end])],
