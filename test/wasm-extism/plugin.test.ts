@@ -139,9 +139,10 @@ describe("a plug-in that imports WASI", () => {
   });
 
   test("that waits is ended by the signal while the event loop goes on", async () => {
+    const plugin = await ready("wasi", "wait");
     const abort = new AbortController();
     setTimeout(() => abort.abort(new Error("enough")), 20);
-    expect((await runOnce(await ready("wasi", "wait"), { signal: abort.signal })).outcome.exit).toEqual(endedByHost);
+    expect((await runOnce(plugin, { signal: abort.signal })).outcome.exit).toEqual(endedByHost);
   });
 
   test("ends itself with a code", async () => {

@@ -104,13 +104,12 @@ function lengthy(body: Body): void {
   const { choices } = body;
   if (!body.plan.isLarge) return;
   const local = body.writableLocal("i32");
-  for (let left = choices.between(50, 450); left > 0; left--) {
-    body
-      .at(0x20, local)
-      .i32(left)
-      .op(left % 3 === 0 ? 0x6e : 0x6a)
-      .at(0x21, local);
+  for (let left = choices.below(450); left > 0; left--) {
+    const code = left % 3 === 0 ? 0x6e : 0x6a;
+    body.at(0x20, local).i32(left).op(code).at(0x21, local);
   }
+  // So that any instruction behind may be where a piece ends.
+  for (let left = choices.below(20); left > 0; left--) body.i32(0).op(0x1a);
 }
 
 const statements = {
