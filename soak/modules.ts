@@ -54,8 +54,7 @@ interface One {
 
 async function soakOne(choices: Choices, real: readonly Uint8Array[], features: ReturnType<typeof detectFeatures>): Promise<One> {
   const kind = choices.below(200);
-  const isLoops = choices.once(4);
-  const options = { features, nans: "canonical", ...(isLoops ? { subject: "loops" as const } : {}) } as const;
+  const options = { features, nans: "canonical", ...choices.pick([{}, {}, { subject: "loops" }, { subject: "calls" }]) } as const;
   if (kind < 60) {
     // As it is: what it does metered is what it does unmetered.
     const generated = generate(choices, { ...options, ends: "counted" });

@@ -118,17 +118,15 @@ export interface Section {
 }
 
 /** Splits a module into its sections. The content is not looked at. */
-export function readSections(bytes: Uint8Array): Section[] {
+export function* readSections(bytes: Uint8Array): Generator<Section> {
   const reader = new Reader(bytes, 8);
-  const sections: Section[] = [];
   while (!reader.isAtEnd) {
     const id = reader.byte();
     const size = reader.u32();
     const start = reader.offset;
     reader.take(size);
-    sections.push({ id, start, end: start + size });
+    yield { id, start, end: start + size };
   }
-  return sections;
 }
 
 /** The bounds of a memory (in pages) or a table (in elements). */

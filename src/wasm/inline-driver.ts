@@ -12,6 +12,8 @@ import { Turns, type EventLoopTurn } from "./turns.ts";
 export interface InlineOptions extends EngineOptions {
   /** Instances alive at once; as many runs again may wait. An engine's address space has room for some ten thousand. */
   readonly maxInstances: number;
+  /** The longest that a guest may hold the event loop where nothing can suspend it, in ms. */
+  readonly maxInlineMs: number;
   /** How the event loop is given a turn, where the engine's own way is not to be used. */
   readonly nextTurn?: EventLoopTurn | undefined;
 }
@@ -24,6 +26,7 @@ export function inlineOptions(options: Partial<InlineOptions>): InlineOptions {
     maxPoolBytes: options.maxPoolBytes ?? 64 * 2 ** 20,
     maxCompileMs: options.maxCompileMs ?? 10_000,
     maxInstances: options.maxInstances ?? 1000,
+    maxInlineMs: options.maxInlineMs ?? inlineBudgetMs,
     components: options.components,
     offload: options.offload,
     nextTurn: options.nextTurn,
@@ -36,8 +39,10 @@ export class InlineDriver implements WasmDriver {
   readonly #engine: Engine;
   readonly #turns: Turns;
   readonly #gate: Gate;
+  readonly #inlineMs: number;
 
-  constructor({ maxInstances, nextTurn, ...options }: InlineOptions) {
+  constructor({ maxInstances, maxInlineMs, nextTurn, ...options }: InlineOptions) {
+    this.#inlineMs = maxInlineMs;
     this.#engine = new Engine(options);
     this.#turns = new Turns(nextTurn);
     this.#gate = new Gate({ running: maxInstances, queued: maxInstances });
@@ -71,7 +76,7 @@ export class InlineDriver implements WasmDriver {
         timeoutMs: enforcedValue(plan, "timeout"),
         cpuMs: enforcedValue(plan, "cpuTime"),
         fuel: enforcedValue(plan, "fuel"),
-        countsFuel: plan.deterministic !== undefined,
+        inlineMs: this.#inlineMs,
       });
       const report = await ready.run({
         io,
@@ -80,7 +85,7 @@ export class InlineDriver implements WasmDriver {
         surroundings,
         clock: surroundings.clockFor(() => slices.meter.used),
       });
-      if (slices.end?.limit === "inline") throw inlineError(plan, slices.end.observed);
+      if (slices.end?.limit === "inline") throw inlineError(plan, slices.end.observed, this.#inlineMs);
       return slices.complete(report);
     } finally {
       this.#gate.leave();
@@ -105,11 +110,11 @@ function bytesOf(plan: Plan): { readonly memoryBytes: number; readonly diskBytes
   return { memoryBytes, diskBytes: Math.min(diskBytes, Math.floor(memoryBytes / 2)) };
 }
 
-function inlineError({ tool }: Plan, observedMs: number): ToolRuntimeError {
+function inlineError({ tool }: Plan, observedMs: number, mostMs: number): ToolRuntimeError {
   const { name } = tool.manifest;
   return new ToolRuntimeError(
     "ERR_LIMIT_INLINE",
-    `Cannot go on with the tool "${name}" in the serving process: it held the event loop for ${Math.round(observedMs)} ms where nothing can suspend it, the most is ${inlineBudgetMs} ms; run it in profile "hardened", which gives it a process of its own`,
-    { started: true, details: { tool: name, limit: "inline", value: inlineBudgetMs, observed: observedMs } },
+    `Cannot go on with the tool "${name}" in the serving process: it held the event loop for ${Math.round(observedMs)} ms where nothing can suspend it, the most is ${mostMs} ms; run it in profile "hardened", which gives it a process of its own`,
+    { started: true, details: { tool: name, limit: "inline", value: mostMs, observed: observedMs } },
   );
 }

@@ -23,15 +23,15 @@ const lookEveryUnits = 16 * hostCallUnits;
 const looksPerStretch = 8;
 /** So many bytes may wait for a slow reader before the guest is told to write no more; a single write may be as large. */
 const maxPendingBytes = 2 ** 20;
-/** The longest that a guest may hold the event loop where nothing can suspend it, in ms. */
+/** What a service that shares its event loop gives a guest that nothing can suspend, in ms. */
 export const inlineBudgetMs = 20;
 
 export interface SliceLimits {
   readonly timeoutMs?: number | undefined;
   readonly cpuMs?: number | undefined;
   readonly fuel?: number | undefined;
-  /** Whether the report says how much fuel was used although nobody limits it. */
-  readonly countsFuel?: boolean;
+  /** The longest that a guest may hold the event loop where nothing can suspend it, in ms. Default {@link inlineBudgetMs}. */
+  readonly inlineMs?: number | undefined;
 }
 
 /** What the checkpoints ended a run by. */
@@ -128,7 +128,7 @@ export class Slices {
     const nowMs = performance.now();
     this.#pause(nowMs);
     if (this.#mustEnd(nowMs)) return -1;
-    return nowMs - this.#enteredAt < inlineBudgetMs ? this.#grant(nowMs) : this.endInline();
+    return nowMs - this.#enteredAt < (this.#limits.inlineMs ?? inlineBudgetMs) ? this.#grant(nowMs) : this.endInline();
   }
 
   /** Ends the guest because nothing can suspend it where it is. */
@@ -149,7 +149,9 @@ export class Slices {
     if (this.#workLeft > 0) return;
     this.#workLeft = lookEveryUnits;
     // Fuel says nothing of how long a host call takes: a call for each region could hold the event loop for its whole slice.
-    if (performance.now() - this.#resumedAt >= stretchMs) this.meter.interrupt();
+    // Where the clock stands still until the guest suspends, it says nothing either.
+    const tookMs = performance.now() - this.#resumedAt;
+    if (tookMs >= stretchMs || tookMs === 0) this.meter.interrupt();
   }
 
   /** Takes what a write of the guest gave back: it waits for a slow reader at its next checkpoint, which comes at once. */
@@ -300,12 +302,12 @@ export class Slices {
 
   /** The report with what the checkpoints know of the run. */
   complete(report: RunReport): RunReport {
-    const { timeoutMs, cpuMs, fuel, countsFuel } = this.#limits;
+    const { timeoutMs, cpuMs, fuel } = this.#limits;
     const own: LimitReading[] = [];
     if (timeoutMs !== undefined) own.push(this.#readTimeout(timeoutMs));
     if (cpuMs !== undefined) own.push(this.#readCpuTime(cpuMs));
-    if (fuel !== undefined || countsFuel === true) own.push(this.#readFuel(fuel));
-    const readings = own.length === 0 ? report.readings : [...report.readings, ...own];
+    own.push(this.#readFuel(fuel));
+    const readings = [...report.readings, ...own];
     const { exit, files } = report;
     const end = this.#end;
     const limitHit = end === undefined || end.limit === "inline" ? report.limitHit : { limit: end.limit, observed: end.observed };

@@ -1,4 +1,4 @@
-import { BinaryError, type Reader } from "./binary.ts";
+import { BinaryError, BoundError, type Reader } from "./binary.ts";
 
 /** A function's type as text: `i32 i64 -> i32`, or `->`. */
 export type FunctionType = string;
@@ -30,6 +30,11 @@ const shortTypes: ReadonlyMap<number, string> = new Map([
   [0x74, "noexnref"],
 ]);
 
+/** One of each: a module may have as many values in its types as it has bytes. */
+const shortValueTypes: ReadonlyMap<number, ValueType> = new Map(
+  [...shortTypes].map(([code, text]) => [code, { text, bytes: Uint8Array.of(code) }] as const),
+);
+
 /** Heap types of the proposal for garbage collection, which are refused by name. */
 const collectedTypes: ReadonlyMap<number, string> = new Map([
   [0x71, "none"],
@@ -49,7 +54,9 @@ function collected(name: string): BinaryError {
 export function readValueType(reader: Reader): ValueType {
   const start = reader.offset;
   const code = reader.byte();
-  const text = shortTypes.get(code) ?? referenceText(code, reader);
+  const short = shortValueTypes.get(code);
+  if (short !== undefined) return short;
+  const text = referenceText(code, reader);
   return { text, bytes: reader.bytes.subarray(start, reader.offset) };
 }
 
@@ -76,35 +83,50 @@ export function readHeapType(reader: Reader): string {
  * Reads the type section. Only functions are taken: structs and arrays live on the engine's own heap, where no limit of
  * a run holds, and its exhaustion aborts the process.
  */
-export function readSignatures(reader: Reader): Signature[] {
+export function readSignatures(reader: Reader, bounds: SignatureBounds): Signature[] {
   const signatures: Signature[] = [];
+  let values = 0;
+  const read = (): void => {
+    if (signatures.length >= bounds.types) throw new BoundError(`has more than ${bounds.types} types`);
+    const signature = readSubtype(reader, bounds.typeValues - values);
+    values += signature.parameters.length + signature.results.length;
+    signatures.push(signature);
+  };
   for (let left = reader.u32(); left > 0; left--) {
     const { offset } = reader;
     if (reader.byte() === 0x4e) {
-      for (let inGroup = reader.u32(); inGroup > 0; inGroup--) signatures.push(readSubtype(reader));
+      for (let inGroup = reader.u32(); inGroup > 0; inGroup--) read();
     } else {
       reader.offset = offset;
-      signatures.push(readSubtype(reader));
+      read();
     }
   }
   return signatures;
 }
 
-function readSubtype(reader: Reader): Signature {
+export interface SignatureBounds {
+  readonly types: number;
+  /** Parameters and results of all types together. */
+  readonly typeValues: number;
+}
+
+function readSubtype(reader: Reader, mostValues: number): Signature {
   let code = reader.byte();
   if (code === 0x4f || code === 0x50) {
     for (let supers = reader.u32(); supers > 0; supers--) reader.u32();
     code = reader.byte();
   }
   if (code !== 0x60) throw new BinaryError("has a type that is no function's; garbage-collected types have no cap");
-  const parameters = readValueTypes(reader);
-  const results = readValueTypes(reader);
+  const parameters = readValueTypes(reader, mostValues);
+  const results = readValueTypes(reader, mostValues - parameters.length);
   const names = (types: readonly ValueType[]): string[] => types.map(({ text }) => text);
   return { parameters, results, text: [...names(parameters), "->", ...names(results)].join(" ") };
 }
 
-function readValueTypes(reader: Reader): ValueType[] {
-  return Array.from({ length: reader.u32() }, () => readValueType(reader));
+function readValueTypes(reader: Reader, most: number): ValueType[] {
+  const length = reader.u32();
+  if (length > most) throw new BoundError("has too many parameters and results in its types");
+  return Array.from({ length }, () => readValueType(reader));
 }
 
 /**

@@ -240,7 +240,7 @@ describe("slices", () => {
     await expect(slices.sleep(60_000)).rejects.toThrow("enough");
     slices.stop();
     const { readings } = slices.complete({ exit: { kind: "exited", code: 0 }, readings: [], files: [] });
-    expect(readings).toMatchObject([{ limit: "cpuTime", applied: 10_000, hit: "no" }]);
+    expect(readings).toMatchObject([{ limit: "cpuTime", applied: 10_000, hit: "no" }, { limit: "fuel" }]);
     expect(readings[0]?.peak).toBeLessThan(25);
   });
 

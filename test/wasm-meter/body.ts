@@ -237,7 +237,7 @@ export class Body {
   /** Some statements, and then these values or something after which nothing is reached. */
   sequence(results: readonly ValueType[], statements = this.choices.below(4)): void {
     for (let left = statements; left > 0 && !this.isSpent; left--) this.statement();
-    if (this.choices.once(8) && !this.isSpent) this.grammar.ending(this);
+    if (this.choices.once(5) && !this.isSpent) this.grammar.ending(this);
     else this.values(results);
   }
 
@@ -351,10 +351,6 @@ export class Body {
   leave(): void {
     for (const type of this.type.results) this.zero(type);
     this.op(0x0f);
-  }
-
-  functionsWhere(test: (type: FunctionType) => boolean): number[] {
-    return this.plan.functions.flatMap((one, index) => (test(one) ? [index] : []));
   }
 }
 

@@ -3,16 +3,17 @@ import { check, meter } from "./checks.ts";
 import { runFueled } from "./fueled.ts";
 import { features, freshSeed, hunt, type Judge } from "./hunt.ts";
 
-/** Deterministic mode over generated modules: `nans.test.ts` and `depth.test.ts` have what it does besides. */
-const count = 200;
-
-const seeds = [
-  ["the same modules in each run", 7],
-  ["other modules in each run", freshSeed()],
-] as const;
+/** Deterministic mode over generated modules: `nans.test.ts` and the tests of depth have what it does besides. */
 const strict = { ...features, relaxedSimd: false };
 
-for (const [what, seed] of seeds) {
+const cases = [
+  { what: "the same modules in each run", seed: 7, count: 200 },
+  { what: "other modules in each run", seed: freshSeed(), count: 200 },
+  { what: "other loops in each run", seed: freshSeed(), count: 100, subject: "loops" },
+  { what: "other calls in each run", seed: freshSeed(), count: 100, subject: "calls" },
+] as const;
+
+for (const { what, count, ...hunted } of cases) {
   test(`${what}: what makes its NaNs canonical by itself does what it did`, { timeout: 120_000 }, () => {
     let good = 0;
     const judge: Judge = (generated, choices) => {
@@ -20,7 +21,7 @@ for (const [what, seed] of seeds) {
       if (verdict.kind === "good") good++;
       return verdict.kind === "bad" ? verdict.why : undefined;
     };
-    hunt({ count, seed, features: strict, ends: "counted", nans: "canonical" }, judge);
+    hunt({ ...hunted, count, features: strict, ends: "counted", nans: "canonical" }, judge);
     expect(good).toBeGreaterThan(count * 0.95);
   });
 
@@ -32,6 +33,6 @@ for (const [what, seed] of seeds) {
       if (first.isExhausted) return `the stack ended: ${first.events.at(-1)}`;
       return first.used === second.used && first.events.join() === second.events.join() ? undefined : "two runs differ";
     };
-    hunt({ count: count / 2, seed, features: strict, ends: "maybe never", nans: "any" }, judge);
+    hunt({ ...hunted, count: count / 2, features: strict, ends: "maybe never", nans: "any" }, judge);
   });
 }

@@ -10,10 +10,12 @@ import { features, freshSeed, hunt, type Judge } from "./hunt.ts";
  * modules make them canonical by themselves.
  */
 const cases = [
-  { what: "the same modules in each run", seed: 3, count: 500 },
-  { what: "other modules in each run", seed: freshSeed(), count: 500 },
-  { what: "the same loops in each run", seed: 4, count: 400, subject: "loops" },
-  { what: "other loops in each run", seed: freshSeed(), count: 400, subject: "loops" },
+  { what: "the same modules in each run", seed: 3, count: 400 },
+  { what: "other modules in each run", seed: freshSeed(), count: 400 },
+  { what: "the same loops in each run", seed: 4, count: 300, subject: "loops" },
+  { what: "other loops in each run", seed: freshSeed(), count: 300, subject: "loops" },
+  { what: "the same calls in each run", seed: 5, count: 300, subject: "calls" },
+  { what: "other calls in each run", seed: freshSeed(), count: 300, subject: "calls" },
 ] as const;
 
 for (const { what, count, ...hunted } of cases) {

@@ -1,8 +1,9 @@
-import { Body } from "./body.ts";
+import { Body, type BodyOptions } from "./body.ts";
 import type { Choices } from "./choices.ts";
 import { countedLoop } from "./counted-loops.ts";
 import type { FunctionType, ValueType } from "./encoding.ts";
-import { grammar, leafGrammar, loopGrammar } from "./grammar.ts";
+import { grammar } from "./grammar.ts";
+import { flowGrammar, leafGrammar, loopGrammar } from "./narrow-grammars.ts";
 import { makePlan, type GeneratorOptions, type Plan } from "./plan.ts";
 import { writeModule, type Code } from "./sections.ts";
 
@@ -26,6 +27,8 @@ const sizesOfModules = [
   [20, 80, 150],
 ] as const;
 
+const sizesOfFlow = [6, 12, 20, 40] as const;
+
 /** Makes one module. The same choices make the same. */
 export function generate(choices: Choices, options: GeneratorOptions): Generated {
   const plan = makePlan(choices, options);
@@ -34,11 +37,14 @@ export function generate(choices: Choices, options: GeneratorOptions): Generated
   const imported = plan.functions.length - own.length;
   const codes = own.map((type, index) => {
     if (options.subject === "loops") return writeLoops(plan, type);
-    return type.isLeaf ? writeLeaf(plan, type, imported + index) : writeBody(plan, type, imported + index, choices.pick(sizes));
+    if (options.subject === "calls")
+      return writeBody(plan, { type, index: imported + index, grammar: flowGrammar, budget: choices.pick(sizesOfFlow) });
+    if (type.isLeaf) return writeLeaf(plan, type, imported + index);
+    return writeBody(plan, { type, index: imported + index, grammar, budget: choices.pick(sizes) });
   });
   const wrappers = own.map((type, index) => wrap(plan, type, imported + index));
   const calls = wrappers.flatMap(({ type }, index) =>
-    Array.from({ length: options.subject === "loops" ? 8 : choices.between(1, 3) }, () => ({
+    Array.from({ length: options.subject === undefined ? choices.between(1, 3) : 8 }, () => ({
       name: `call${index}`,
       values: argumentsFor(choices, type),
     })),
@@ -50,17 +56,18 @@ const argumentValues = [0, 1, 2, 3, 5, 8, 100, 1000, -1, -2, 0x7fffffff, -0x8000
 
 function argumentsFor(choices: Choices, { params }: FunctionType): (number | bigint)[] {
   return params.map((type) => {
-    const value = choices.pick(argumentValues);
+    const value = choices.once(3) ? choices.below(2 ** 32) : choices.pick(argumentValues);
     return type === "i64" ? BigInt(value) << BigInt(choices.pick([0, 32])) : value;
   });
 }
 
-function writeBody(plan: Plan, type: FunctionType, index: number, budget: number): Code {
+function writeBody(plan: Plan, options: BodyOptions): Code {
+  const { type } = options;
   const isEmpty = type.results.length === 0 && plan.choices.once(10);
-  const body = new Body(plan, { type, index, grammar, budget });
+  const body = new Body(plan, options);
   body.region(() => {
     if (isEmpty) return;
-    body.countDown(() => body.leave());
+    if (!plan.isAcyclic) body.countDown(() => body.leave());
     if (plan.choices.once(10)) ownLocal(body);
     body.sequence(type.results, plan.choices.below(8));
   });

@@ -8,11 +8,11 @@ import { address, bulk, load, sizeOrGrow, store } from "./memory.ts";
 import { operation, shuffle, smallConstant } from "./numbers.ts";
 import { isNull, nullBranch, reference, tableSizeOrGrow, tableStatement } from "./references.ts";
 
-function isNumber(type: ValueType): type is NumberType {
+export function isNumber(type: ValueType): type is NumberType {
   return type === "i32" || type === "i64" || type === "f32" || type === "f64" || type === "v128";
 }
 
-function leaf(body: Body, type: ValueType): void {
+export function leaf(body: Body, type: ValueType): void {
   const { choices } = body;
   const globals = body.globals(type, "read");
   const kind = choices.below(3);
@@ -25,7 +25,7 @@ function leaf(body: Body, type: ValueType): void {
   else smallConstant(body, type);
 }
 
-function chosen(body: Body, type: ValueType): void {
+export function chosen(body: Body, type: ValueType): void {
   if (isNumber(type) && body.choices.mostly(3)) {
     body.values([type, type, "i32"]);
     body.op(0x1b);
@@ -36,7 +36,7 @@ function chosen(body: Body, type: ValueType): void {
   writeType(body.code, type);
 }
 
-function tee(body: Body, type: ValueType): void {
+export function tee(body: Body, type: ValueType): void {
   body.expression(type);
   body.at(0x22, body.writableLocal(type));
 }
@@ -112,7 +112,13 @@ function lengthy(body: Body): void {
   for (let left = choices.below(20); left > 0; left--) body.i32(0).op(0x1a);
 }
 
-const statements = {
+/** Code without a way out of it, more of it than stands elsewhere: what an arm or a tail costs is not lost in what is around it. */
+function straight(body: Body): void {
+  const local = body.writableLocal("i32");
+  for (let left = body.choices.below(40); left > 0; left--) body.at(0x20, local).i32(left).op(0x6a).at(0x21, local);
+}
+
+export const statements = {
   setLocal,
   store,
   setGlobal,
@@ -131,6 +137,7 @@ const statements = {
   dropped,
   trapping,
   lengthy,
+  straight,
   nop: (body: Body): void => void body.op(0x01),
 } as const;
 
@@ -150,7 +157,21 @@ const kinds: readonly Kind[] = [
     "countedLoop",
     "countedLoop",
   ] as const),
-  ...(["branch", "branch", "mixedBlock", "bulk", "table", "throw", "try", "nullBranch", "dropped", "trapping", "lengthy", "nop"] as const),
+  ...([
+    "branch",
+    "branch",
+    "mixedBlock",
+    "bulk",
+    "table",
+    "throw",
+    "try",
+    "nullBranch",
+    "dropped",
+    "trapping",
+    "lengthy",
+    "straight",
+    "nop",
+  ] as const),
 ];
 
 /** Kinds that a rewriter has to keep apart. */
@@ -158,11 +179,12 @@ const themes: readonly (readonly Kind[])[] = [
   ["countedLoop"],
   ["try", "throw", "countedLoop", "openLoop", "branch"],
   ["call", "conditional", "countedLoop"],
-  ["call", "branch", "block"],
+  ["call", "branch", "block", "straight"],
+  ["call", "branch", "conditional", "block", "straight"],
   ["openLoop", "branch", "block", "mixedBlock"],
   ["countedLoop", "store", "bulk", "branch"],
   ["conditional", "branch", "openLoop", "call"],
-  ["try", "call", "throw", "conditional"],
+  ["try", "call", "throw", "conditional", "straight"],
   ["try", "throw", "countedLoop"],
   ["call", "conditional"],
   ["lengthy", "call", "conditional", "block"],
@@ -182,45 +204,3 @@ function statement(body: Body): void {
 }
 
 export const grammar: Grammar = { expression, statement, ending };
-
-function leave(body: Body): void {
-  body.values(body.type.results);
-  body.op(0x0f);
-}
-
-const inLoops = ["countedLoop", "countedLoop", "setLocal", "store", "conditional", "branch", "block", "trapping", "lengthy"] as const;
-
-/** The grammar of a function in which nothing calls. */
-export const loopGrammar: Grammar = {
-  expression: (body, type) => {
-    const { choices } = body;
-    if (body.isSpent || !isNumber(type) || choices.mostly(3)) leaf(body, type);
-    else choices.pick([operation, load, chosen, tee])(body, type);
-  },
-  statement: (body) => {
-    if (!body.isSpent) statements[body.choices.pick(inLoops)](body);
-  },
-  ending: leave,
-};
-
-/** The grammar of a function that ends by itself, and may call those before it that do so too. */
-export function leafGrammar(index: number): Grammar {
-  const call = (body: Body, type: ValueType): void => {
-    const found = body.plan.functions.flatMap(({ isLeaf, results }, one) => (isLeaf && one < index && results[0] === type ? [one] : []));
-    if (found.length === 0) return void leaf(body, type);
-    const target = body.choices.pick(found);
-    body.values(body.plan.functions[target]?.params ?? []);
-    body.at(0x10, target);
-  };
-  return {
-    expression: (body, type) => {
-      const { choices } = body;
-      if (body.isSpent || !isNumber(type) || choices.mostly(2)) leaf(body, type);
-      else choices.pick([operation, operation, load, chosen, call, (_: Body, one: ValueType) => conditional(body, [one])])(body, type);
-    },
-    statement: (body) => {
-      if (!body.isSpent) statements[body.choices.pick(["setLocal", "store", "conditional", "branch", "countedLoop"] as const)](body);
-    },
-    ending: leave,
-  };
-}

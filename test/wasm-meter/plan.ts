@@ -8,8 +8,11 @@ export interface GeneratorOptions {
   readonly ends: "counted" | "maybe never";
   /** `"canonical"`: the module itself makes every NaN that arithmetic gives the canonical one. */
   readonly nans: "any" | "canonical";
-  /** `"loops"`: one function of little but loops that count, in which nothing calls. */
-  readonly subject?: "loops";
+  /**
+   * `"loops"`: one function of little but loops that count, in which nothing calls. `"calls"`: small functions that call each other
+   * on some of the ways through them.
+   */
+  readonly subject?: "loops" | "calls";
 }
 
 export interface PlannedFunction extends FunctionType {
@@ -74,6 +77,8 @@ export interface Plan {
   readonly isPadded: boolean;
   /** Whether it may have code of some kilobytes in one piece. */
   readonly isLarge: boolean;
+  /** Whether functions call only those before them, and so need not count down. */
+  readonly isAcyclic: boolean;
   /** How many segments are passive, and can be named by instructions. */
   readonly passiveData: number;
   readonly passiveElements: number;
@@ -179,6 +184,22 @@ function planLoops(types: TypeTable): PlannedFunction {
   return { params, results, typeIndex: types.index(params, results), isAddressable: false };
 }
 
+const smallTypes: readonly FunctionType[] = [
+  { params: ["i32"], results: ["i32"] },
+  { params: ["i32"], results: [] },
+  { params: ["i32", "i32"], results: ["i32"] },
+  { params: [], results: [] },
+];
+
+function planCalls(choices: Choices, types: TypeTable): PlannedFunction[] {
+  const plain = (isAddressable: boolean): PlannedFunction => {
+    const type = choices.pick(smallTypes);
+    return { ...type, typeIndex: types.index(type.params, type.results), isAddressable };
+  };
+  const imported: PlannedFunction[] = choices.once(2) ? [{ ...plain(choices.once(3)), host: "log" }] : [];
+  return [...imported, ...Array.from({ length: choices.between(2, 6) }, () => plain(choices.once(4)))];
+}
+
 export function makePlan(choices: Choices, options: GeneratorOptions): Plan {
   const { features } = options;
   const types = new TypeTable();
@@ -186,9 +207,9 @@ export function makePlan(choices: Choices, options: GeneratorOptions): Plan {
   const exceptions = planExceptions(choices, features);
   const tags = exceptions === "none" ? [] : Array.from({ length: choices.between(1, 3) }, () => pickScalars(choices, 2));
   const { memory } = planMemory(choices);
-  const isLoops = options.subject === "loops";
-  if (isLoops) functions.splice(0, functions.length, planLoops(types));
-  const hasStart = choices.once(8) && !isLoops;
+  if (options.subject === "loops") functions.splice(0, functions.length, planLoops(types));
+  if (options.subject === "calls") functions.splice(0, functions.length, ...planCalls(choices, types));
+  const hasStart = choices.once(8) && options.subject === undefined;
   if (hasStart) functions.push({ params: [], results: [], typeIndex: types.index([], []), isAddressable: false });
   return {
     options,
@@ -207,6 +228,7 @@ export function makePlan(choices: Choices, options: GeneratorOptions): Plan {
     exceptions,
     isPadded: choices.once(6),
     isLarge: choices.once(6),
+    isAcyclic: choices.once(options.subject === "calls" ? 2 : 6),
     passiveData: memory === undefined ? 0 : choices.below(3),
     passiveElements: choices.below(3),
     hasStart,

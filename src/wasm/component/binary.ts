@@ -90,8 +90,8 @@ function checkCoreModule(content: Uint8Array): Uint8Array {
     checkCoreName(name);
   }
   for (const { name } of WebAssembly.Module.exports(module)) checkCoreName(name);
-  const sections = readSections(own).filter(({ id }) => id !== sectionIds.custom);
-  return writeModule(sections.map(({ id, start, end }) => ({ id, content: own.subarray(start, end) })));
+  const kept = readSections(own).filter(({ id }) => id !== sectionIds.custom);
+  return writeModule(kept.map(({ id, start, end }) => ({ id, content: own.subarray(start, end) })).toArray());
 }
 
 function skipCoreInstance(reader: Reader): void {

@@ -12,7 +12,7 @@ export interface Renames {
  * @param bytes a module whose imports are all functions, as ingest hands it out
  */
 export function renameModule(bytes: Uint8Array, renames: Renames): Uint8Array<ArrayBuffer> {
-  const sections = readSections(bytes).map(({ id, start, end }) => {
+  const sections = [...readSections(bytes)].map(({ id, start, end }) => {
     if (id === sectionIds.import) return { id, content: renameImports(new Reader(bytes, start, end), renames) };
     if (id === sectionIds.export) return { id, content: renameExports(new Reader(bytes, start, end), renames) };
     return { id, content: bytes.subarray(start, end) };

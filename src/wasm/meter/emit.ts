@@ -201,18 +201,11 @@ export class Emitter {
     return loop >= 0 && this.#from.scan.loopCalls[loop] !== true;
   }
 
-  /** A host function called last is called first, so that somebody looks at the fuel behind it. */
+  /** A host function is called through one that looks at the fuel behind it. */
   #writeReturnCall(at: number, next: number, operand: number): void {
     const { moves, importedFunctions } = this.#from;
-    if (operand >= importedFunctions) {
-      this.#leaveAt(at);
-      this.#rewriteOperand(at, next, moves.called(operand));
-      return;
-    }
-    this.#replaceByCall(at, next, moves.called(operand));
-    this.#fuel.charge(1);
-    this.#frame.leave();
-    this.#out.put(op.return);
+    this.#leaveAt(at);
+    this.#rewriteOperand(at, next, operand < importedFunctions ? moves.asValue(operand) : moves.called(operand));
   }
 
   /** Writes an instruction of one byte and one number, with another number. */

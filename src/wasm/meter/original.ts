@@ -34,28 +34,24 @@ export class Original {
   /** Its own memory. */
   readonly memory: Bounds | undefined;
   readonly startIndex: number | undefined;
-  /** Of its names, the custom section's content. */
-  readonly names: Uint8Array | undefined;
   readonly #contents: ReadonlyMap<number, Uint8Array>;
 
   constructor(bytes: Uint8Array<ArrayBuffer>, bounds: ModuleBounds) {
     this.bytes = bytes;
     this.bounds = bounds;
-    const sections = readSections(bytes);
     const contents = new Map<number, Uint8Array>();
-    for (const { id, start, end } of sections) {
-      if (id === sectionIds.custom) continue;
+    let customSections = 0;
+    for (const { id, start, end } of readSections(bytes)) {
+      if (id === sectionIds.custom) {
+        assertAtMost("custom sections", ++customSections, bounds.customSections);
+        continue;
+      }
       if (!sectionOrder.includes(id)) throw new BinaryError(`has a section of the unknown kind ${id}`);
       contents.set(id, bytes.subarray(start, end));
     }
     this.#contents = contents;
-    this.names = sections
-      .filter(({ id }) => id === sectionIds.custom)
-      .map(({ start, end }) => new Reader(bytes, start, end))
-      .find((reader) => reader.name() === "name")
-      ?.rest();
     this.#assertCounts();
-    this.signatures = readSignatures(this.read(sectionIds.type));
+    this.signatures = readSignatures(this.read(sectionIds.type), bounds);
     this.imported = readImports(this.read(sectionIds.import), this.signatures, bounds);
     const functions = this.read(sectionIds.function);
     this.functionTypes = Array.from({ length: functions.u32() }, () => functions.u32());
@@ -76,6 +72,15 @@ export class Original {
 
   read(id: number): Reader {
     return new Reader(this.content(id));
+  }
+
+  /** Of its names, the custom section's content. */
+  names(): Uint8Array | undefined {
+    for (const { id, start, end } of readSections(this.bytes)) {
+      const reader = new Reader(this.bytes, start, end);
+      if (id === sectionIds.custom && reader.name() === "name") return reader.rest();
+    }
+    return undefined;
   }
 
   /** All sections but the custom ones. */
@@ -124,7 +129,6 @@ export class Original {
 
   #assertCounts(): void {
     const { types, functions, segments } = this.bounds;
-    assertAtMost("types", this.read(sectionIds.type).u32(), types);
     assertAtMost("functions", this.read(sectionIds.function).u32(), functions);
     assertAtMost("tags", this.read(sectionIds.tag).u32(), types);
     assertAtMost("data segments", this.read(sectionIds.data).u32(), segments);

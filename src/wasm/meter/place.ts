@@ -227,16 +227,17 @@ function walk(
   const { values } = scan.notes;
   const path = new PathCost(scan.bytes);
   let before = 0;
-  const add = (note: number, linear: number): void => {
+  const add = (note: number, linear: number, kind: number = shape.end): void => {
     const isLeftOut = without !== undefined && note > without.note && (without.end === -1 || note <= without.end);
     if (!isLeftOut) path.add(linear - before);
+    // At a break directly behind a block's end, the dearest way may be one that did not come through what the break closes.
+    if (kind !== shape.break || linear > before) reach(path.current);
     before = linear;
-    reach(path.current);
   };
   for (let note = notesFrom; note < notesTo; note += noteStride) {
     const kind = values[note] ?? 0;
     const operand = values[note + 3] ?? 0;
-    add(note, values[note + 4] ?? 0);
+    add(note, values[note + 4] ?? 0, kind);
     visit(note, kind, path.current);
     if (kind === shape.call || kind === shape.returnCall) {
       path.add(paidFor(operand));

@@ -1,5 +1,7 @@
 import { BoundError, encodeBounds, encodeName, encodeU32, sectionIds, writeModule } from "../binary.ts";
+import type { ValueType } from "../types.ts";
 import { AddedFunctions } from "./added.ts";
+import { assertAtMost } from "./bounds.ts";
 import { frameBytes, stackBytes } from "./determinism.ts";
 import { Emitter, type Body } from "./emit.ts";
 import type { Frame } from "./frame-code.ts";
@@ -17,6 +19,9 @@ import { Writer } from "./writer.ts";
 const pageBytes = 65_536;
 /** One page less than 4 GiB, so that no range that lies in a memory ends at the end of the address space. */
 const maxPages = 65_535;
+/** A module of real code becomes a third longer, in deterministic mode twice as long. */
+const maxGrowth = 4;
+const maxAddedBytes = 2 ** 20;
 /** For a call of an imported function as a value: what a direct call charges. */
 const hostEntryCost = 64;
 
@@ -36,8 +41,8 @@ export class Rewriting {
   readonly #added: AddedFunctions;
   readonly #moves: Moves;
   readonly #contents: Map<number, Uint8Array>;
-  /** Types for blocks with several results, which the format can only name by index. */
-  readonly #blockTypes = new Map<string, { readonly index: number; readonly type: readonly number[] }>();
+  /** By a function's type with several results: that of blocks with the same, which the format can only name by index. */
+  readonly #blockTypes = new Map<number, { readonly block: readonly number[]; readonly added: readonly number[] }>();
 
   constructor(original: Original, options: MeterOptions) {
     this.#original = original;
@@ -79,9 +84,8 @@ export class Rewriting {
       const content = this.#contents.get(id);
       return content === undefined ? [] : [{ id, content }];
     });
-    if (this.#options.names === "keep" && this.#original.names !== undefined) {
-      sections.push({ id: sectionIds.custom, content: moveNames(this.#original.names, this.#moves.called) });
-    }
+    const names = this.#options.names === "keep" ? this.#original.names() : undefined;
+    if (names !== undefined) sections.push({ id: sectionIds.custom, content: moveNames(names, this.#moves.called) });
     return writeModule(sections);
   }
 
@@ -110,18 +114,23 @@ export class Rewriting {
   #frameOf({ index: defined, codeAt, end, locals }: Body, slotBytes: 16 | 32): Frame {
     const { bytes, signatures } = this.#original;
     const { parameters, results } = this.#original.signatureOf(this.#imported + defined);
+    const resultBlock = this.#resultBlock(this.#original.typeOf(this.#imported + defined), results);
     const height = greatestHeight(bytes, codeAt, end, { signatures, signatureOf: (index) => this.#original.signatureOf(index) });
-    const frame = frameBytes({ locals, height, passed: parameters.length + results.length }, slotBytes);
-    const [first, ...more] = results;
-    if (first === undefined) return { bytes: frame, resultBlock: [noValues] };
-    if (more.length === 0) return { bytes: frame, resultBlock: [...first.bytes] };
-    const type = [0, ...encodeU32(results.length), ...results.flatMap((result) => [...result.bytes])];
-    const key = type.join();
-    const known = this.#blockTypes.get(key) ?? { index: signatures.length + this.#blockTypes.size, type };
-    this.#blockTypes.set(key, known);
-    const index = new Writer(8);
-    index.s32(known.index);
-    return { bytes: frame, resultBlock: [...index.bytes()] };
+    return { bytes: frameBytes({ locals, height, passed: parameters.length + results.length }, slotBytes), resultBlock };
+  }
+
+  /** The type of a block that has the results of a function's type. */
+  #resultBlock(type: number, results: readonly ValueType[]): readonly number[] {
+    const [first] = results;
+    if (first === undefined) return [noValues];
+    if (results.length === 1) return [...first.bytes];
+    const known = this.#blockTypes.get(type);
+    if (known !== undefined) return known.block;
+    const block = new Writer(8);
+    block.s32(this.#original.signatures.length + this.#blockTypes.size);
+    const added = [0, ...encodeU32(results.length), ...results.flatMap(({ bytes }) => [...bytes])];
+    this.#blockTypes.set(type, { block: [...block.bytes()], added });
+    return [...block.bytes()];
   }
 
   /** Functions that are called from where their callers' charges cannot be written: through values, and at the start. */
@@ -183,6 +192,7 @@ export class Rewriting {
       emitter.write(one);
       code.u32(body.length);
       code.append(body.bytes());
+      assertAtMost("bytes of metered code", code.length, maxGrowth * this.#original.bytes.length + maxAddedBytes);
     }
     return code;
   }
@@ -238,7 +248,7 @@ export class Rewriting {
   /** The types of added blocks, of added functions, and of the host's. */
   #writeTypes(): void {
     const types = this.#original.read(sectionIds.type);
-    const added = [...[...this.#blockTypes.values()].map(({ type }) => type), ...this.#addedTypes, [0, 1, i32]];
+    const added = [...[...this.#blockTypes.values()].map(({ added }) => added), ...this.#addedTypes, [0, 1, i32]];
     const out = new Writer();
     out.u32(types.u32() + added.length);
     out.append(types.rest());

@@ -156,6 +156,7 @@ export class Scan {
     assertAtMost("joins of locals at the ends of blocks", this.#allJoins, this.#bounds.allJoins);
     assertAtMost("locals in all functions", this.#allLocals, this.#bounds.allLocals);
     assertAtMost("calls", this.#calls, this.#bounds.calls);
+    assertAtMost("loops", this.loopCalls.length, this.#bounds.allLoops);
   }
 
   /** The whole of the hot path: what needs no look is stepped over here. */
@@ -343,6 +344,7 @@ export class Scan {
     const bytes = this.bytes;
     let next = this.#noteBlock(shape.tryTable, at);
     const count = numberAt(bytes, next);
+    assertAtMost("clauses of one try_table", count, this.#bounds.clauses);
     next = skipNumber(bytes, next);
     for (let left = count; left > 0; left--) {
       const catches = bytes[next] ?? 0;
@@ -390,14 +392,12 @@ export class Scan {
   #noteCall(kind: number, at: number): number {
     const target = numberAt(this.bytes, at + 1);
     this.callTarget.push(target);
-    if (target < this.#importedFunctions) this.#cost += hostCallCost;
+    const isHost = target < this.#importedFunctions;
+    if (isHost && kind === shape.call) this.#cost += hostCallCost;
     const next = this.#noteUnknownCall(kind, at, skipNumber(this.bytes, at + 1), target);
-    if (target >= this.#importedFunctions) {
-      this.#path.add(maxPaidByCaller);
-    } else {
-      // The host may have taken the guest's fuel: it looks at once.
-      this.#break(next);
-    }
+    if (!isHost) this.#path.add(maxPaidByCaller);
+    // The host may have taken the guest's fuel: it looks at once.
+    else if (kind === shape.call) this.#break(next);
     return next;
   }
 

@@ -143,6 +143,7 @@ export function copyElements(reader: Reader, out: Writer, moves: Moves, bounds: 
   const count = reader.u32();
   assertAtMost("element segments", count, bounds.segments);
   out.u32(count);
+  let allElements = 0;
   for (let left = count; left > 0; left--) {
     const flags = reader.u32();
     if (flags > 7) throw new BinaryError(`has an element segment of the unknown form ${flags}`);
@@ -159,6 +160,7 @@ export function copyElements(reader: Reader, out: Writer, moves: Moves, bounds: 
     }
     const elements = reader.u32();
     assertAtMost("elements in a segment", elements, bounds.tableElements);
+    assertAtMost("elements in all segments", (allElements += elements), bounds.segmentElements);
     out.u32(elements);
     for (let index = 0; index < elements; index++) {
       if (hasExpressions) copyConstant(reader, out, moves);

@@ -46,7 +46,10 @@ export class ChildHost {
   async #bind({ json, payload, run }: Frame): Promise<void> {
     const { plan, tool: facts, maxArtifactBytes, components } = JSON.parse(json) as BindMessage;
     const transpiler = components === undefined ? undefined : await loadTranspiler(components);
-    const driver = new InlineDriver(inlineOptions({ maxArtifactBytes, maxPoolBytes, components: transpiler }));
+    // Nobody else waits for this event loop, and what ends the process ends what cannot be suspended.
+    const driver = new InlineDriver(
+      inlineOptions({ maxArtifactBytes, maxPoolBytes, maxInlineMs: Number.POSITIVE_INFINITY, components: transpiler }),
+    );
     const tool = toolOf(facts, payload);
     await driver.prepare({ ...plan, tool });
     this.#bound = { driver, tool };
