@@ -136,98 +136,106 @@ export function growFunction(indices: Indices): Added {
   return { type: [1, i32, 1, i32], body: out.bytes() };
 }
 
-/** Above this many bytes, a bulk operation goes on in pieces, with a checkpoint between them. */
-const pieceShift = 20;
-const unitShift = 4;
+/** How a bulk operation goes on in pieces, with a checkpoint between them. */
+interface Pieces {
+  /** The most bytes or elements of one piece, as a power of two. */
+  readonly shift: number;
+  /** Units for a piece whose length is on the stack. */
+  readonly charge: readonly number[];
+}
 
-/**
- * A bulk operation over memory or a table, charged by its length before it runs.
- *
- * Over memory it is done in pieces, the highest first: the first piece traps if any would, before a byte was written, as
- * the whole operation does. Only a copy to a lower address goes upwards; its ends are tried by copies of no bytes.
- */
+/** The first touch of a quarter of a mebibyte takes up to a millisecond or two: the system has to find each page. */
+const memoryPieces: Pieces = { shift: 18, charge: [op.i32Const, 4, op.i32ShrU] };
+/** Elements are set one by one, in some 25 ns each. */
+const tablePieces: Pieces = { shift: 13, charge: [op.i32Const, elementShift, op.i32Shl] };
+/** Longer than any table can be, growing fails without work. */
+const maxTableShift = 20;
+
+/** A bulk operation over memory or a table, charged by its length before it runs. */
 export function bulkFunction(indices: Indices, code: number, immediates: Uint8Array, type: readonly number[]): Added {
   const out = new Writer();
-  const isMemory = code === bulkOps.memoryCopy || code === bulkOps.memoryFill || code === bulkOps.memoryInit;
   const operate = (): void => {
     out.put(op.bulk);
     out.u32(code);
     out.append(immediates);
   };
-  if (!isMemory) {
-    const length = code === bulkOps.tableGrow ? 1 : 2;
-    out.put(0);
-    writeCharge(out, indices, () => {
-      // Longer than any table can be, it fails without work.
-      out.put(op.localGet, length);
-      constant(out, 1 << pieceShift);
-      out.put(op.localGet, length);
-      constant(out, 1 << pieceShift);
-      out.put(op.i32LtU, op.select);
-      constant(out, elementShift);
-      out.put(op.i32Shl);
-      constant(out, bulkUnits);
-      out.put(op.i32Add);
-    });
-    for (let index = 0; index <= length; index++) out.put(op.localGet, index);
-    operate();
-    out.put(op.end);
-    return { type, body: out.bytes() };
+  if (code === bulkOps.tableGrow) {
+    writeTableGrow(out, indices, operate);
+  } else {
+    const isMemory = code === bulkOps.memoryCopy || code === bulkOps.memoryFill || code === bulkOps.memoryInit;
+    writePieces(out, code, operate, { indices, pieces: isMemory ? memoryPieces : tablePieces });
   }
-  writePieces(out, indices, code, operate);
   return { type, body: out.bytes() };
 }
 
-/** Parameters: 0 target, 1 source or value, 2 length. Locals: 3 the length of one piece. */
-function writePieces(out: Writer, indices: Indices, code: number, operate: () => void): void {
+/** Parameters: 0 the value, 1 the count. */
+function writeTableGrow(out: Writer, indices: Indices, operate: () => void): void {
+  out.put(0);
+  writeCharge(out, indices, () => {
+    writeLesser(out, 1, maxTableShift);
+    out.put(op.i32Const, elementShift, op.i32Shl, op.i32Const, bulkUnits, op.i32Add);
+  });
+  out.put(op.localGet, 0, op.localGet, 1);
+  operate();
+  out.put(op.end);
+}
+
+/** Writes the lesser of a local and a power of two. */
+function writeLesser(out: Writer, local: number, shift: number): void {
+  out.put(op.localGet, local);
+  constant(out, 1 << shift);
+  out.put(op.localGet, local);
+  constant(out, 1 << shift);
+  out.put(op.i32LtU, op.select);
+}
+
+/**
+ * It is done in pieces, the highest first: the first piece traps if any would, before a byte was written, as the whole operation
+ * does. Only a copy to a lower address goes upwards; its ends are tried by copies of nothing.
+ *
+ * Parameters: 0 target, 1 source or value, 2 length. Locals: 3 the length of one piece.
+ */
+function writePieces(out: Writer, code: number, operate: () => void, { indices, pieces }: { indices: Indices; pieces: Pieces }): void {
   const [target, source, length, piece] = [0, 1, 2, 3];
-  const hasSource = code !== bulkOps.memoryFill;
-  const chargePiece = (): void =>
-    writeCharge(out, indices, () => out.put(op.localGet, piece, op.i32Const, unitShift, op.i32ShrU, op.i32Const, bulkUnits, op.i32Add));
-  const all = (): void => {
-    out.put(op.localGet, target, op.localGet, source, op.localGet, length);
-    operate();
+  const hasSource = code !== bulkOps.memoryFill && code !== bulkOps.tableFill;
+  const setPiece = (): void => {
+    writeLesser(out, length, pieces.shift);
+    out.put(op.localSet, piece);
   };
+  const chargePiece = (): void =>
+    writeCharge(out, indices, () => out.put(op.localGet, piece, ...pieces.charge, op.i32Const, bulkUnits, op.i32Add));
   out.put(1, 1, i32);
   // Short, or around the end of the address space, where the whole operation traps: in one piece.
   out.put(op.localGet, length);
-  constant(out, 1 << pieceShift);
+  constant(out, 1 << pieces.shift);
   out.put(op.i32LeU, op.localGet, target, op.localGet, length, op.i32Add, op.localGet, target, op.i32LtU, op.i32Or);
   if (hasSource) out.put(op.localGet, source, op.localGet, length, op.i32Add, op.localGet, source, op.i32LtU, op.i32Or);
   out.put(op.if, noValues);
   // An operation that traps for its length charges as much as one piece.
-  out.put(op.localGet, length);
-  constant(out, 1 << pieceShift);
-  out.put(op.localGet, length);
-  constant(out, 1 << pieceShift);
-  out.put(op.i32LtU, op.select, op.localSet, piece);
+  setPiece();
   chargePiece();
-  all();
+  out.put(op.localGet, target, op.localGet, source, op.localGet, length);
+  operate();
   out.put(op.return, op.end);
-  if (code === bulkOps.memoryCopy) {
+  const each = { setPiece, chargePiece, operate };
+  if (code === bulkOps.memoryCopy || code === bulkOps.tableCopy) {
     out.put(op.localGet, target, op.localGet, source, op.i32LtU, op.if, noValues);
-    writeUpwards(out, chargePiece, operate);
+    writeUpwards(out, each);
     out.put(op.return, op.end);
   }
-  writeDownwards(out, { chargePiece, operate, hasSource });
+  writeDownwards(out, { ...each, hasSource });
   out.put(op.end);
 }
 
-/** `piece = min(length, 1 MiB)`. */
-function setPiece(out: Writer): void {
-  out.put(op.localGet, 2);
-  constant(out, 1 << pieceShift);
-  out.put(op.localGet, 2);
-  constant(out, 1 << pieceShift);
-  out.put(op.i32LtU, op.select, op.localSet, 3);
+interface Each {
+  readonly setPiece: () => void;
+  readonly chargePiece: () => void;
+  readonly operate: () => void;
 }
 
-function writeDownwards(
-  out: Writer,
-  { chargePiece, operate, hasSource }: { chargePiece: () => void; operate: () => void; hasSource: boolean },
-): void {
+function writeDownwards(out: Writer, { setPiece, chargePiece, operate, hasSource }: Each & { readonly hasSource: boolean }): void {
   out.put(op.loop, noValues);
-  setPiece(out);
+  setPiece();
   chargePiece();
   // length -= piece; then operate on [target + length, piece)
   out.put(op.localGet, 2, op.localGet, 3, op.i32Sub, op.localSet, 2);
@@ -238,11 +246,11 @@ function writeDownwards(
   out.put(op.localGet, 2, op.branchIf, 0, op.end);
 }
 
-function writeUpwards(out: Writer, chargePiece: () => void, operate: () => void): void {
+function writeUpwards(out: Writer, { setPiece, chargePiece, operate }: Each): void {
   out.put(op.localGet, 0, op.localGet, 2, op.i32Add, op.localGet, 1, op.localGet, 2, op.i32Add, op.i32Const, 0);
   operate();
   out.put(op.loop, noValues);
-  setPiece(out);
+  setPiece();
   chargePiece();
   out.put(op.localGet, 0, op.localGet, 1, op.localGet, 3);
   operate();
