@@ -123,17 +123,17 @@ test("bulk operations cost by their length, and memory by its pages", () => {
   for (const length of [4096, mebi, 3 * mebi]) {
     for (const operation of ["memory.fill", "memory.copy"] as const) {
       const cost = costOf(operation, 0, 1, length);
-      expect(cost).toBeGreaterThanOrEqual(length / 16);
-      expect(cost).toBeLessThan(length / 16 + 1000);
+      expect(cost).toBeGreaterThanOrEqual(length / 4);
+      expect(cost).toBeLessThan(length / 4 + 1000);
     }
   }
-  expect(costOf("memory.init", 0, 0, mebi)).toBeGreaterThanOrEqual(mebi / 16);
+  expect(costOf("memory.init", 0, 0, mebi)).toBeGreaterThanOrEqual(mebi / 4);
   expect(costOf("memory.grow", 10)).toBeGreaterThan(10 * 16);
 });
 
 test("between two pieces of a long operation the host can end it", () => {
   let checkpoints = 0;
-  const subject = subjectOf(metered, () => (checkpoints++ < 2 ? mebi / 16 + 100 : -1));
+  const subject = subjectOf(metered, () => (checkpoints++ < 2 ? mebi / 4 + 100 : -1));
   expect(subject.call("memory.fill", 0, 1, size)).toBe("RuntimeError: unreachable");
   expect(checkpoints).toBe(3);
 });
@@ -141,5 +141,5 @@ test("between two pieces of a long operation the host can end it", () => {
 test("an operation that traps costs no more than memory that there is", () => {
   const subject = subjectOf(metered);
   expect(subject.call("memory.fill", 0, 1, 2 ** 32 - 1)).toContain("out of bounds");
-  expect(subject.used()).toBeLessThan((2 * size) / 16);
+  expect(subject.used()).toBeLessThan((2 * size) / 4);
 });

@@ -5,7 +5,7 @@ import type { Choices } from "./choices.ts";
 import { runFueled } from "./fueled.ts";
 import type { Generated } from "./generate.ts";
 
-const making: Making = { tool: "t", deterministic: false, maxCompileMs: 10_000 };
+const making: Making = { tool: "t", deterministic: false };
 /** What one module may take in one of its steps. */
 export const mostMs = 2000;
 

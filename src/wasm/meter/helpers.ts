@@ -145,7 +145,7 @@ interface Pieces {
 }
 
 /** The first touch of a quarter of a mebibyte takes up to a millisecond or two: the system has to find each page. */
-const memoryPieces: Pieces = { shift: 18, charge: [op.i32Const, 4, op.i32ShrU] };
+const memoryPieces: Pieces = { shift: 18, charge: [op.i32Const, 2, op.i32ShrU] };
 /** Elements are set one by one, in some 25 ns each. */
 const tablePieces: Pieces = { shift: 13, charge: [op.i32Const, elementShift, op.i32Shl] };
 /** Longer than any table can be, growing fails without work. */

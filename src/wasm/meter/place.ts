@@ -1,6 +1,7 @@
 import { shape } from "./opcodes.ts";
 import { PathCost } from "./path-cost.ts";
-import { maxPaidByCaller, noteStride, type FunctionScan, type Scan } from "./scan.ts";
+import { noteStride } from "./notes.ts";
+import { maxPaidByCaller, type FunctionScan, type Scan } from "./scan.ts";
 
 /** Where charges go in the whole module. Indexed by defined function, by loop, or by break. */
 export interface Placement {

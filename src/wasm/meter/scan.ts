@@ -1,14 +1,9 @@
 import { BinaryError, BoundError } from "../binary.ts";
 import { assertAtMost, type ModuleBounds } from "./bounds.ts";
+import { Notes, noteStride } from "./notes.ts";
 import { afterFc, afterFd, costs, firstNoted, hostCallCost, memoryCost, oneByte, shape, vectorCost } from "./opcodes.ts";
 import { PathCost } from "./path-cost.ts";
 import { numberAt, skipMemoryArgument, skipNumber, skipPrefixed, skipRare, skipTypePrefix, unknown } from "./skip.ts";
-
-/**
- * What the scan notes of an instruction that the rewriter has to look at: its shape, where it begins and ends, its first
- * operand (a function's index, a label's depth, an opcode after a prefix), and the static cost of the function before it.
- */
-export const noteStride = 5;
 
 /** One function's part of the {@link Scan}. */
 export interface FunctionScan {
@@ -36,39 +31,12 @@ export interface ScanOptions {
   readonly isDeterministic: boolean;
 }
 
-/** Grows; read as plain numbers. */
-class Numbers {
-  values: Int32Array;
-  length = 0;
-
-  constructor(capacity: number) {
-    this.values = new Int32Array(capacity);
-  }
-
-  push(kind: number, at: number, next: number, operand: number, cost: number): void {
-    if (this.length + noteStride > this.values.length) this.#grow();
-    const { values } = this;
-    values[this.length] = kind;
-    values[this.length + 1] = at;
-    values[this.length + 2] = next;
-    values[this.length + 3] = operand;
-    values[this.length + 4] = cost;
-    this.length += noteStride;
-  }
-
-  #grow(): void {
-    const grown = new Int32Array(this.values.length * 2);
-    grown.set(this.values);
-    this.values = grown;
-  }
-}
-
 /**
  * Reads function bodies, once each, and keeps what placing and writing the charges needs. The bytes have been validated
  * by the engine; a part of the format that this reader does not know is refused, never stepped over.
  */
 export class Scan {
-  readonly notes: Numbers;
+  readonly notes: Notes;
   /** By loop, in the order of their headers: whether anything in it calls. */
   readonly loopCalls: boolean[] = [];
   /** By loop: whether a break is in it. */
@@ -107,7 +75,7 @@ export class Scan {
   constructor(bytes: Uint8Array, { importedFunctions, bounds, arityOf, isDeterministic }: ScanOptions) {
     this.bytes = bytes;
     // Compilers' modules have a note in each six to eight bytes.
-    this.notes = new Numbers(bytes.length + 1280);
+    this.notes = new Notes(bytes.length + 1280);
     this.#importedFunctions = importedFunctions;
     this.#bounds = bounds;
     this.#arityOf = arityOf;
