@@ -1,10 +1,10 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
@@ -53,7 +53,7 @@ export function requireBinary(engine: Engine): Binary {
   return found;
 }
 
-/** Makes one file of plain JavaScript of a program and all that it imports, seen from `folder`. */
+/** Makes one file of plain JavaScript of a program and all that it imports but modules, seen from `folder`. */
 export async function bundle(contents: string, folder: string): Promise<string> {
   const { outputFiles } = await build({
     stdin: { contents, resolveDir: folder, loader: "ts" },
@@ -63,7 +63,7 @@ export async function bundle(contents: string, folder: string): Promise<string> 
     platform: "neutral",
     mainFields: ["module", "main"],
     conditions: ["workerd", "worker", "browser", "import"],
-    external: ["node:*"],
+    external: ["node:*", "cloudflare:*", "*.wasm"],
     logLevel: "error",
     write: false,
   });
@@ -89,10 +89,16 @@ const maxOutputBytes = 256 * 2 ** 20;
 export interface ScriptOptions {
   /** After which the process is killed. Default: never. */
   readonly timeoutMs?: number;
+  /** Whether it may reach this machine's own addresses. Default `false`: where an engine can forbid it. */
+  readonly loopback?: boolean;
 }
 
 /** Runs a bundle in a process of its own and gives what it printed. */
-export async function runScript(engine: ScriptEngine, code: string, { timeoutMs = 0 }: ScriptOptions = {}): Promise<string> {
+export async function runScript(
+  engine: ScriptEngine,
+  code: string,
+  { timeoutMs = 0, loopback = false }: ScriptOptions = {},
+): Promise<string> {
   const { path } = requireBinary(engine);
   const folder = await makeFolder();
   try {
@@ -100,7 +106,11 @@ export async function runScript(engine: ScriptEngine, code: string, { timeoutMs 
     await writeFile(file, code);
     const env = { DENO_NO_UPDATE_CHECK: "1", DO_NOT_TRACK: "1", DENO_DIR: folder };
     const options = { env, maxBuffer: maxOutputBytes, timeout: timeoutMs, killSignal: "SIGKILL" } as const;
-    const { stdout } = await run(path, [...scriptArgs[engine], file], options);
+    const { stdout } = await run(
+      path,
+      [...scriptArgs[engine], ...(loopback && engine === "deno" ? ["--allow-net=127.0.0.1"] : []), file],
+      options,
+    );
     return stdout;
   } finally {
     await removeFolder(folder);
@@ -112,6 +122,14 @@ export interface WorkerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Compatibility flags, besides those of the date. */
   readonly flags?: readonly string[];
+  /** WebAssembly that the bundle imports, by path from the bundle. */
+  readonly modules?: Readonly<Record<string, Uint8Array>>;
+  /** Classes of Durable Objects with SQLite, by the names of their bindings. What they keep is gone with the worker. */
+  readonly objects?: Readonly<Record<string, string>>;
+  /** The name of a Worker Loader binding. */
+  readonly loader?: string;
+  /** Whether it may reach this machine's own addresses. Default `false`. */
+  readonly loopback?: boolean;
 }
 
 export interface Worker extends AsyncDisposable {
@@ -122,16 +140,32 @@ export interface Worker extends AsyncDisposable {
 }
 
 // workerd compiles modules while a worker starts, not later; the date allows that without a flag.
-function workerdConfig({ env = {}, flags = [] }: WorkerOptions): string {
+function workerdConfig(
+  { env = {}, flags = [], modules = {}, objects = {}, loader, loopback = false }: WorkerOptions,
+  folder: string,
+): string {
+  const wasm = Object.keys(modules).map((path) => `(name = ${JSON.stringify(path)}, wasm = embed ${JSON.stringify(path)})`);
   const bindings = Object.entries(env).map(([name, value]) => `(name = ${JSON.stringify(name)}, text = ${JSON.stringify(value)})`);
+  for (const [name, type] of Object.entries(objects))
+    bindings.push(`(name = ${JSON.stringify(name)}, durableObjectNamespace = ${JSON.stringify(type)})`);
+  const types = new Set(Object.values(objects));
+  const namespaces = [...types].map(
+    (type) => `(className = ${JSON.stringify(type)}, uniqueKey = ${JSON.stringify(type)}, enableSql = true)`,
+  );
+  const storage =
+    types.size === 0 ? "" : `durableObjectNamespaces = [${namespaces.join(", ")}], durableObjectStorage = (localDisk = "disk"),`;
+  if (loader !== undefined) bindings.push(`(name = ${JSON.stringify(loader)}, workerLoader = ())`);
+  const disk = `(name = "disk", disk = (path = ${JSON.stringify(join(folder, "objects"))}, writable = true))`;
+  const local = '(name = "local", network = (allow = ["local"]))';
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "main", worker = (
-    modules = [(name = "worker", esModule = embed "worker.mjs")],
+    modules = [${['(name = "worker", esModule = embed "worker.mjs")', ...wasm].join(", ")}],
     compatibilityDate = "2026-04-01",
     compatibilityFlags = [${flags.map((flag) => JSON.stringify(flag)).join(", ")}],
     bindings = [${bindings.join(", ")}],
-  ))],
+    ${storage}${loopback ? '\n    globalOutbound = "local",' : ""}
+  ))${loopback ? `, ${local}` : ""}${types.size === 0 ? "" : `, ${disk}`}],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
 );
 `;
@@ -150,8 +184,15 @@ export async function openWorker(code: string, options: WorkerOptions = {}): Pro
   const { path } = requireBinary("workerd");
   const folder = await makeFolder();
   await writeFile(join(folder, "worker.mjs"), code);
-  await writeFile(join(folder, "config.capnp"), workerdConfig(options));
-  const child = spawn(path, ["serve", join(folder, "config.capnp"), "--control-fd=3"], {
+  for (const [path, bytes] of Object.entries(options.modules ?? {})) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), bytes);
+  }
+  if (options.objects !== undefined) await mkdir(join(folder, "objects"));
+  await writeFile(join(folder, "config.capnp"), workerdConfig(options, folder));
+  // workerd calls its own Worker Loader experimental.
+  const experimental = options.loader === undefined ? [] : ["--experimental"];
+  const child = spawn(path, ["serve", join(folder, "config.capnp"), "--control-fd=3", ...experimental], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
     env: {},
   });

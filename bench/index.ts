@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { benchAbuse } from "./abuse.ts";
+import { benchEdge } from "./edge.ts";
 import { benchExecute } from "./execute.ts";
 import { benchHttp } from "./http.ts";
 import { toText, type BenchTable, type Effort } from "./measure.ts";
@@ -21,6 +22,7 @@ const benches: Readonly<Record<string, Bench>> = {
   http: ofTables(benchHttp),
   meter: benchMeter,
   abuse: benchAbuse,
+  edge: ofTables(benchEdge),
 };
 
 const help = `Usage: npm run bench -- [${Object.keys(benches).join(" | ")}] [options]

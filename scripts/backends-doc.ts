@@ -5,15 +5,17 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Capability, Enforcement, Probe } from "../src/backend.ts";
 import { unsafe } from "../src/backends/unsafe/index.ts";
+import { containerLimits } from "../src/backends/oci/run-cgroup.ts";
 import { servedBy, unenforcedBy } from "../src/cli/served-profiles.ts";
 import { cgroupEnforcement } from "../src/internal/node/cgroup-limits.ts";
 import { formatLimit, limitNames, type Limit } from "../src/limits.ts";
 import { profiles, securityProfiles } from "../src/profile.ts";
 import { wasm, type WasmDriver } from "../src/wasm/index.ts";
+import { quickJs } from "../src/wasm/javascript/node.ts";
 
 /** What a backend can do at most, and which of its limits hang on a condition of the machine. */
 export interface Declared {
-  readonly name: "wasm" | "unsafe";
+  readonly name: "wasm" | "unsafe" | "docker";
   readonly capabilities: readonly Capability[];
   readonly conditions: { readonly [L in Limit]?: string };
 }
@@ -90,7 +92,40 @@ const prose: Readonly<Record<Declared["name"], Prose>> = {
       ["warn", "`console.warn`", "gets one line when the backend is created; in code only"],
     ],
   },
+  docker: {
+    what: '`import { docker } from "toolruntime/docker"`; `docker(options?)`. Containers of a Docker daemon on this host, one for each run.',
+    needs:
+      "Linux, a Docker daemon at a Unix socket, the package dockerode, and root: cgroups are made at the top of the hierarchies, and a file system in memory is mounted for each run. The probe says what is missing.",
+    artifacts:
+      "the manifest's `image`: a reference, and the program in it. A `digest` is the image's id or one of its repository digests. Images are taken from the daemon; none is pulled.",
+    facts: [
+      "A container shares the host's kernel, so `hardened` is refused. There is no network in any profile.",
+      "In `standard` the tool is nobody (65534), with no capability, no-new-privileges, Docker's seccomp profile and a root that it cannot write to. In `dev` the image's own user holds, and its root is writable and not limited.",
+      "The tool works in `/work`, where its input files are bound read-only, one by one, and hands back what is in `/work/out`. `/work` and `/tmp` are one file system in memory, as large as the limit `disk`; what is in it counts as memory.",
+      "Memory, processes and processors are held by a cgroup of the run's own around the container's, and read back from it.",
+      'An engine older than the closing of its known holes is refused in `standard` (`belowFloor` in the probe\'s notes) unless `acceptEngines` names it, as `"runc@1.1.5"`.',
+      "When the service starts it removes containers, folders and cgroups of services that are gone.",
+    ],
+    options: [
+      ["socketPath", "`/var/run/docker.sock`", "the daemon's Unix socket; the command line follows `DOCKER_HOST`"],
+      ["acceptEngines", "none", "engines below their floor that are taken all the same; `--accept-engine` on the command line"],
+      ["scratch", "a folder of this user's own below the system's temporary one", "where the file systems of runs are mounted"],
+      ["maxContainers", "4", "containers at once; more wait"],
+      ["maxOutputBytes", "64 MiB", "the most that a run may hand back in files"],
+    ],
+  },
 };
+
+/** What Docker can do is read from the backend's own table: no daemon runs where this page is written. */
+function dockerCapability(): Capability {
+  return {
+    artifact: "image",
+    profiles: ["dev", "standard"],
+    isolation: "container",
+    limits: containerLimits(wholeLayout),
+    network: "none",
+  };
+}
 
 /** A layout that has everything. What a machine lacks of it is the condition that the page names. */
 const wholeLayout = [{ version: 2, parent: "", controllers: ["memory", "pids", "cpu"], hasKill: true, hasCpuTime: true }] as const;
@@ -112,7 +147,7 @@ export async function declaredBackends(): Promise<Declared[]> {
     reap: async () => ({ removed: [] }),
     close: async () => undefined,
   };
-  const sandbox = wasm({ process: second });
+  const sandbox = wasm({ process: second, javascript: quickJs() });
   const host = unsafe({ acceptUnsafe: true, scratch, processTree: "group", warn() {} });
   try {
     const held = cgroupEnforcement(wholeLayout);
@@ -121,6 +156,7 @@ export async function declaredBackends(): Promise<Declared[]> {
     return [
       { name: "wasm", capabilities: readyCapabilities(sandbox.name, await sandbox.probe()), conditions: {} },
       { name: "unsafe", capabilities: commands, conditions },
+      { name: "docker", capabilities: [dockerCapability()], conditions: {} },
     ];
   } finally {
     await Promise.all([sandbox.close(), host.close()]);

@@ -1,5 +1,6 @@
-import type { Limit, LimitReading, PlannedLimit } from "./limits.ts";
+import type { Limit, LimitReading, LimitReceipt, PlannedLimit } from "./limits.ts";
 import type { Isolation, SecurityProfile } from "./profile.ts";
+import type { BackendInfo } from "./runtime.ts";
 import type { ArtifactKind, Digest, Tool } from "./tool.ts";
 
 /** How a backend enforces one limit, and between which values (in the limit's unit) it can. */
@@ -58,7 +59,7 @@ export interface Plan {
 }
 
 /** The value of a limit that something enforces; `undefined` where the plan has none or nothing enforces it. */
-export function enforcedValue(plan: Plan, limit: Limit): number | undefined {
+export function enforcedValue(plan: Pick<Plan, "limits">, limit: Limit): number | undefined {
   for (const planned of plan.limits) {
     if (planned.limit === limit) return planned.mechanism === "none" ? undefined : planned.value;
   }
@@ -84,6 +85,8 @@ export interface RunIo {
   readonly files: readonly InputFile[];
   /** Secrets resolved. Never to be logged or kept. */
   readonly env: Readonly<Record<string, string>>;
+  /** Of a backend that delegates: the secrets, by variable, that are to be resolved where the tool runs. They are not in `env`. */
+  readonly secretNames?: Readonly<Record<string, string>>;
   /** At most this many files and bytes may come out of the `out` folder. */
   readonly maxOutputFiles: number;
   /**
@@ -95,6 +98,8 @@ export interface RunIo {
   stderr(bytes: Uint8Array): void | Promise<void>;
   /** To be called once, when the tool's own code starts: the `timeout` runs from here. */
   started(): void;
+  /** What is left of the caller's deadline, in ms; nothing where he named none. */
+  remainingMs?(): number | undefined;
   /**
    * Aborted when the run must end: the caller's wish, the deadline, a limit. The reason is the `ToolRuntimeError` that the
    * caller will get. The backend ends everything it started, then settles.
@@ -115,6 +120,16 @@ export interface RunReport {
   readonly files: readonly OutputFile[];
   /** A limit that ended the run by itself, such as an OOM kill of the main process. */
   readonly limitHit?: { readonly limit: Limit; readonly observed?: number };
+  /** Of a backend that delegates: what the runtime there says of the run. */
+  readonly delegated?: Delegated;
+}
+
+/** What a run elsewhere brought back besides its end; the result shows it as it came. */
+export interface Delegated {
+  readonly limits: readonly LimitReceipt[];
+  /** With `via`. */
+  readonly backend: BackendInfo;
+  readonly durationMs: number;
 }
 
 export interface ReapReport {
@@ -132,6 +147,12 @@ export interface ReapReport {
  */
 export interface Backend {
   readonly name: string;
+  /**
+   * Whether it sends plans to a runtime elsewhere, whose capabilities are those that its probe declares. That one holds the
+   * limits, measures, and resolves secrets; the clocks here only wait for it. An error that `run` throws may bring receipts
+   * in `partial`. Default `false`.
+   */
+  readonly delegates?: boolean;
   probe(signal?: AbortSignal): Promise<Probe>;
   /**
    * Gets the artifact ready: compile, pull, unpack. May run code of toolruntime but none of the tool's.

@@ -19,6 +19,7 @@ const author: CodeInfo = { actor: "author", retryable: false };
  */
 export const errorCodes = {
   ERR_ABORTED: caller,
+  ERR_ANSWER_INVALID: operator,
   ERR_ARGUMENT_INVALID: caller,
   ERR_ARTIFACT_INVALID: author,
   ERR_ARTIFACT_TOO_LARGE: author,
@@ -28,6 +29,7 @@ export const errorCodes = {
   ERR_BLOB_NOT_FOUND: caller,
   ERR_CLOSED: { actor: "operator", retryable: true },
   ERR_CONFIG_INVALID: operator,
+  ERR_CONNECTION_FAILED: { actor: "operator", retryable: true },
   ERR_DEADLINE: caller,
   ERR_DETERMINISM_UNSUPPORTED: operator,
   ERR_DIGEST_MISMATCH: author,
@@ -56,6 +58,7 @@ export const errorCodes = {
   ERR_POLICY_DENIED: caller,
   ERR_PROFILE_UNSUPPORTED: operator,
   ERR_QUEUE_FULL: { actor: "operator", retryable: true },
+  ERR_RATE_LIMITED: { actor: "caller", retryable: true },
   ERR_ROUTE_NOT_FOUND: caller,
   ERR_SECRET_UNKNOWN: operator,
   ERR_TOOL_NOT_FOUND: caller,

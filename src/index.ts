@@ -53,4 +53,17 @@ export type {
   MemoryExecutionStoreOptions,
 } from "./store.ts";
 export { defineTool, parseManifest, parseToolRef } from "./tool.ts";
-export type { ArtifactKind, Digest, Manifest, ManifestInput, Tool, ToolRef, ToolSources, WasmAbi } from "./tool.ts";
+export type {
+  ArtifactKind,
+  BuiltTool,
+  CompiledArtifact,
+  ComponentInstantiate,
+  Digest,
+  EngineAbi,
+  Manifest,
+  ManifestInput,
+  Tool,
+  ToolRef,
+  ToolSources,
+  WasmAbi,
+} from "./tool.ts";

@@ -6,10 +6,11 @@ export const securityProfiles = ["dev", "standard", "hardened"] as const;
 export type SecurityProfile = (typeof securityProfiles)[number];
 
 /**
- * The wall between a tool and its host. `wasm` is a WebAssembly sandbox in the serving process, `wasm-process` one in a
- * process of its own that can be killed, `container` shares the host's kernel.
+ * The wall between a tool and its host. `wasm` is a WebAssembly sandbox in the serving process, `isolate` one in an isolate of
+ * its own that a platform gives, `wasm-process` one in a process of its own that can be killed, `container` shares the host's
+ * kernel.
  */
-export type Isolation = "none" | "wasm" | "container" | "wasm-process" | "gvisor" | "vm";
+export type Isolation = "none" | "wasm" | "isolate" | "container" | "wasm-process" | "gvisor" | "vm";
 
 export interface ProfileRules {
   readonly isolation: readonly Isolation[];
@@ -34,7 +35,7 @@ const MiB = 2 ** 20;
 /** The default limits and maxima are those of the table in docs/limits.md; the profiles' other demands follow it. */
 export const profiles: Readonly<Record<SecurityProfile, ProfileRules>> = {
   dev: {
-    isolation: ["none", "wasm", "container", "wasm-process", "gvisor", "vm"],
+    isolation: ["none", "wasm", "isolate", "container", "wasm-process", "gvisor", "vm"],
     demands: [],
     defaults: { timeout: 60_000, memory: 512 * MiB, output: 16 * MiB, processes: 512, disk: 1024 * MiB, cpu: 1 },
     maximumFactor: 10,
@@ -44,7 +45,7 @@ export const profiles: Readonly<Record<SecurityProfile, ProfileRules>> = {
     refusesPrototypeKeys: false,
   },
   standard: {
-    isolation: ["wasm", "container", "wasm-process", "gvisor", "vm"],
+    isolation: ["wasm", "isolate", "container", "wasm-process", "gvisor", "vm"],
     demands: ["timeout", "memory", "output", "processes", "disk"],
     defaults: { timeout: 10_000, memory: 128 * MiB, output: MiB, processes: 64, disk: 100 * MiB, cpu: 1 },
     maximumFactor: 10,

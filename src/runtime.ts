@@ -65,6 +65,8 @@ export interface BackendInfo {
   readonly isolation: Isolation;
   /** `"unfiltered"`: the tool had the host's network. */
   readonly network: "none" | "unfiltered";
+  /** The node that ran it, where a backend that delegates sent it on. */
+  readonly via?: string;
 }
 
 /** What a tool that ended by itself has to show, whatever its exit code. */
@@ -140,7 +142,10 @@ export interface RuntimeOptions {
   readonly tools?: Registry;
   /** Default: one of its own in memory. */
   readonly blobs?: BlobStore;
-  /** Gives a secret's value, or nothing where there is none. Asked last, for each run, only for names the tool declares. */
+  /**
+   * Gives a secret's value, or nothing where there is none. Asked last, for each run, only for names the tool declares. Not
+   * asked for a backend that delegates: there the runtime that runs the tool has the secrets.
+   */
   readonly secrets?: (name: string) => string | undefined | Promise<string | undefined>;
   /** Whether tasks may use `bestEffort`. Default `true`. */
   readonly allowsBestEffort?: boolean;

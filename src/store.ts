@@ -156,7 +156,10 @@ type MaybePromise<T> = T | Promise<T>;
  */
 export interface ExecutionStore {
   readonly audit: AuditLog;
-  create(info: ExecutionInfo): MaybePromise<void>;
+  /** `onCancelled` is called where others than this process ask for the execution's end, or have given it up. */
+  create(info: ExecutionInfo, onCancelled?: () => void): MaybePromise<void>;
+  /** Asks whoever runs it to end it. Absent where all who share the store share the process. */
+  cancel?(tenant: string, id: string): MaybePromise<void>;
   /** Keeps an event for those who ask later. */
   addEvent(id: string, event: StoredEvent): MaybePromise<void>;
   started(id: string): MaybePromise<void>;

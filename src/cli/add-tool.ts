@@ -1,12 +1,12 @@
 import { confirm, isCancel } from "@clack/prompts";
 import { cp, lstat, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
-import { basename, dirname, join, relative } from "node:path";
+import { basename, dirname, extname, join, relative } from "node:path";
 import type { Plan } from "../backend.ts";
 import { ToolRuntimeError } from "../errors.ts";
 import { sha256 } from "../internal/digest.ts";
 import { stateOf } from "../internal/node/bounded-file.ts";
 import { folderRegistry } from "../internal/node/folder-registry.ts";
-import { loadTool, manifestName } from "../internal/node/tool-folder.ts";
+import { isBareArtifact, loadTool, manifestName } from "../internal/node/tool-folder.ts";
 import { defineTool, type Tool } from "../tool.ts";
 import { openBackend } from "./backends.ts";
 import type { Terminal } from "./terminal.ts";
@@ -14,7 +14,7 @@ import type { Terminal } from "./terminal.ts";
 export interface AddTarget {
   readonly folder: string;
   readonly shouldReplace: boolean;
-  /** The name for a tool made of a `.wasm` file. */
+  /** The name for a tool made of a bare file. */
   readonly name?: string;
 }
 
@@ -32,27 +32,29 @@ export async function addTool(terminal: Terminal, source: string, target: AddTar
   return findAdded(tool, target.folder, destination);
 }
 
-/** A `.wasm` file's manifest gets the wanted name, a first version and the module's digest. */
+/** A bare file's manifest gets the wanted name, a first version and the file's digest. */
 async function asNamed(tool: Tool, source: string, name: string | undefined): Promise<Tool> {
-  if (!source.endsWith(".wasm")) {
+  if (!isBareArtifact(source)) {
     if (name === undefined) return tool;
     throw new ToolRuntimeError("ERR_ARGUMENT_INVALID", `Cannot name the tool of "${source}" otherwise: its manifest names it`);
   }
   const { manifest, sources } = tool;
-  const read = sources.wasm;
+  const read = sources.wasm ?? sources.code;
   if (typeof read !== "function") return tool;
   const chosen = name ?? manifest.name;
-  const wasm = { file: `${chosen}.wasm`, digest: await sha256(await read()) };
-  return defineTool({ ...manifest, name: chosen, version: "0.1.0", artifacts: { wasm } }, sources);
+  const artifact = { file: `${chosen}${extname(source)}`, digest: await sha256(await read()) };
+  const artifacts = sources.wasm === undefined ? { code: { language: "javascript" as const, ...artifact } } : { wasm: artifact };
+  return defineTool({ ...manifest, name: chosen, version: "0.1.0", artifacts }, sources);
 }
 
 /** The engine's own ingest, without a run: imports that nobody grants and malformed modules are seen here. */
 async function checkModule(tool: Tool): Promise<void> {
-  if (tool.manifest.artifacts.wasm === undefined) return;
+  const { wasm, code } = tool.manifest.artifacts;
+  if (wasm === undefined && code === undefined) return;
   const plan: Plan = {
     digest: tool.digest,
     tool,
-    artifact: "wasm",
+    artifact: wasm === undefined ? "code" : "wasm",
     profile: "dev",
     isolation: "wasm",
     limits: [],
@@ -102,9 +104,9 @@ async function install(tool: Tool, source: string, destination: string): Promise
 
 async function fill({ manifest, sources }: Tool, source: string, made: string): Promise<void> {
   const from = sources.folder ?? dirname(source);
-  const { wasm, command } = manifest.artifacts;
-  if (source.endsWith(".wasm")) {
-    await cp(source, join(made, wasm?.file ?? basename(source)), { dereference: true });
+  const { wasm, code, command } = manifest.artifacts;
+  if (isBareArtifact(source)) {
+    await cp(source, join(made, wasm?.file ?? code?.file ?? basename(source)), { dereference: true });
     await writeFile(join(made, manifestName), `${JSON.stringify(manifest, undefined, 2)}\n`);
     return;
   }
@@ -114,7 +116,7 @@ async function fill({ manifest, sources }: Tool, source: string, made: string): 
     return;
   }
   const samples = (manifest.examples ?? []).flatMap(({ files = {} }) => Object.values(files));
-  const wanted = [manifestName, ...(wasm?.file === undefined ? [] : [wasm.file])];
+  const wanted = [manifestName, ...[wasm?.file, code?.file].filter((file) => file !== undefined)];
   for (const path of new Set([...wanted, ...samples])) {
     // A tool is whole without the files of its examples.
     if (!wanted.includes(path) && !(await isThere(join(from, path)))) continue;

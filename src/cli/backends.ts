@@ -10,6 +10,8 @@ export interface OpenOptions {
   /** Whether tools may need processes of their own, as profile `hardened` demands. */
   readonly needsProcesses: boolean;
   readonly allowsUnsafe: boolean;
+  /** Engines below their floor that the operator takes all the same, as `name@version`. */
+  readonly acceptEngines?: readonly string[];
   /** Gets what the operator should know about a backend that is opened. */
   readonly warn: (message: string) => void;
 }
@@ -21,9 +23,17 @@ export function parseBackendName(name: string): BackendName {
   throw new UsageError(`Unknown backend "${name}"${didYouMean(name, backendNames) || `; there are ${backendNames.join(", ")}`}`);
 }
 
+/** As Docker's own command finds it; another host's daemon cannot be used. */
+function dockerSocket(): { readonly socketPath?: string } {
+  const [, socketPath] = /^unix:\/\/(.+)$/.exec(process.env["DOCKER_HOST"] ?? "") ?? [];
+  return socketPath === undefined ? {} : { socketPath };
+}
+
 /** @throws `ERR_POLICY_DENIED` for `unsafe` without the operator's word. */
-export async function openBackend(name: BackendName, { allowsUnsafe, needsProcesses, warn }: OpenOptions): Promise<Backend> {
-  if (name !== "unsafe") return openByName(name, needsProcesses ? { process: {} } : {});
+export async function openBackend(name: BackendName, options: OpenOptions): Promise<Backend> {
+  const { allowsUnsafe, needsProcesses, acceptEngines = [], warn } = options;
+  if (name === "wasm") return openByName(name, needsProcesses ? { process: {} } : {});
+  if (name === "docker") return openByName(name, { ...dockerSocket(), acceptEngines });
   if (allowsUnsafe) return openByName(name, { acceptUnsafe: true, warn });
   throw new ToolRuntimeError(
     "ERR_POLICY_DENIED",

@@ -6,10 +6,12 @@ import { UsageError } from "./exit-codes.ts";
 export type Command<T extends ArgsDef = ArgsDef> = CommandDef<T> & {
   /** Printed under the options in `--help`: examples, exit codes. */
   readonly notes?: string;
+  /** Whether more arguments may stand there than are named. */
+  readonly takesMany?: boolean;
 };
 
 /** A command whatever its arguments are, as citty types what it is given. */
-export type AnyCommand = Exclude<SubCommandsDef[string], Promise<unknown> | (() => unknown)> & Pick<Command, "notes">;
+export type AnyCommand = Exclude<SubCommandsDef[string], Promise<unknown> | (() => unknown)> & Pick<Command, "notes" | "takesMany">;
 
 /** Types a command's `run` by its `args`, as citty's own `defineCommand` does. */
 export function defineCommand<const T extends ArgsDef>(command: Command<T>): Command<T> {
@@ -31,14 +33,24 @@ export function valuesOf(rawArgs: readonly string[], args: ArgsDef, name: string
   );
 }
 
+/** Every argument that is no option. */
+export function argumentsOf(rawArgs: readonly string[], args: ArgsDef): string[] {
+  return tokensOf(rawArgs, args).flatMap((token) => (token.kind === "positional" ? [token.value] : []));
+}
+
+interface Arguments {
+  readonly args: ArgsDef;
+  readonly takesMany?: boolean | undefined;
+}
+
 /**
  * Refuses what citty's lenient parser would pass over: unknown options, options without their value, arguments too many.
  *
  * @throws UsageError.
  */
-export function checkArguments(rawArgs: readonly string[], args: ArgsDef): void {
+export function checkArguments(rawArgs: readonly string[], { args, takesMany = false }: Arguments): void {
   const known = Object.keys(args).filter((name) => args[name]?.type !== "positional");
-  let room = Object.values(args).filter(({ type }) => type === "positional").length;
+  let room = takesMany ? Number.POSITIVE_INFINITY : Object.values(args).filter(({ type }) => type === "positional").length;
   for (const token of tokensOf(rawArgs, args)) {
     if (token.kind === "positional" && room-- === 0) throw new UsageError(`Unexpected argument ${JSON.stringify(token.value)}`);
     if (token.kind === "option") checkOption(token, args, known);

@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { folderRegistry, type FolderRegistry } from "../internal/node/folder-registry.ts";
-import { loadTool } from "../internal/node/tool-folder.ts";
+import { isBareArtifact, loadTool } from "../internal/node/tool-folder.ts";
 import { parseToolRef, type Tool } from "../tool.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -12,9 +12,9 @@ export const defaultToolsFolder = "tools";
 /** What `--help` says of `--tools` where tools are only looked for. */
 export const toolsOption = 'The folder of tools; "tools" where none is named, or else the samples';
 
-/** A path has a slash or ends in `.wasm`; anything else is a name in the tools folder. */
+/** A path has a slash or ends as an artifact does; anything else is a name in the tools folder. */
 function isPath(text: string): boolean {
-  return /[/\\]/.test(text) || text === "." || text === ".." || text.endsWith(".wasm");
+  return /[/\\]/.test(text) || text === "." || text === ".." || isBareArtifact(text);
 }
 
 /** Those that come with the package, two folders up from the sources and from what is built of them. */

@@ -35,7 +35,7 @@ async function dispatch(terminal: Terminal, root: AnyCommand, argv: readonly str
     await printHelp(command);
     return exitCodes.usage;
   }
-  checkArguments(rest, await resolve(command.args ?? {}));
+  checkArguments(rest, { args: await resolve(command.args ?? {}), takesMany: command.takesMany });
   const { result } = await runCommand(command, { rawArgs: [...rest] });
   return typeof result === "number" ? result : exitCodes.ok;
 }

@@ -6,6 +6,7 @@ Examples:
   toolruntime run ./my-tool --input '{"text":"hello"}'
   toolruntime tools list --tools ./tools
   toolruntime serve --tools ./tools --security dev
+  toolruntime build --tools ./tools --out ./src/built-tools
   toolruntime doctor`;
 
 export const root = defineCommand({
@@ -15,6 +16,8 @@ export const root = defineCommand({
     run: () => import("./commands/run.ts").then(({ run }) => run),
     serve: () => import("./commands/serve.ts").then(({ serve }) => serve),
     tools: () => import("./commands/tools.ts").then(({ tools }) => tools),
+    build: () => import("./commands/build.ts").then(({ build }) => build),
+    deploy: () => import("./commands/deploy.ts").then(({ deploy }) => deploy),
     doctor: () => import("./commands/doctor.ts").then(({ doctor }) => doctor),
   },
 });

@@ -34,6 +34,13 @@ export interface ConformanceOptions {
   readonly ambientEnv?: readonly string[];
   /** Gives a new, empty trace file, where guests of this backend can reach one. */
   readonly trace?: () => Promise<Trace>;
+  /**
+   * What a tool may have written while nobody takes it, in bytes, where more than pipes stands between: a network's buffers.
+   * Default 1 MiB.
+   */
+  readonly maxHeldBytes?: number;
+  /** How late an event may come, in ms, where a network stands between. Default 0. */
+  readonly eventDelayMs?: number;
   /** How long a run that was ended may take to settle, in ms. Default: the profile's grace and two seconds. */
   readonly promptMs?: number;
 }

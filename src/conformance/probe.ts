@@ -1,4 +1,4 @@
-import { defineTool, type Manifest, type ManifestInput, type Tool } from "../tool.ts";
+import { defineTool, type CompiledArtifact, type Manifest, type ManifestInput, type Tool } from "../tool.ts";
 
 /**
  * What the probe, the guest program of the suite, can be told. It answers on stdout; numbers are whole. Where a file
@@ -29,6 +29,10 @@ export type ProbeAction =
   /** The whole environment as a JSON object. */
   | { readonly do: "env" }
   | { readonly do: "sleep"; readonly ms: number }
+  /** What its clocks show: `{"realtimeMs":n,"monotonicUs":n}`. */
+  | { readonly do: "clock" }
+  /** 32 random bytes as hexadecimal digits: `{"random":"…"}`. */
+  | { readonly do: "random" }
   /** Computes for so long; for ever where `ms` is not given. */
   | { readonly do: "spin"; readonly ms?: number }
   /** Takes and touches memory by the MiB; a line with the bytes so far for each 4 MiB, at the end `done`, or `failed` and exit code 1. */
@@ -54,10 +58,12 @@ interface Payload {
 
 /** The probe's programs, by the kinds of artifact that a backend may take. */
 export interface Guests {
-  /** `probe.wasm`, or the module that the platform made of it at deploy. */
-  readonly wasm?: Uint8Array | WebAssembly.Module;
+  /** `probe.wasm`, or what was built of it ahead of time. */
+  readonly wasm?: Uint8Array | readonly CompiledArtifact[];
   /** How to start `probe.mjs`; relative paths start at the folder. */
   readonly command?: { readonly argv: readonly string[]; readonly folder?: string };
+  /** An image in which `argv` starts `probe.mjs`. */
+  readonly image?: { readonly reference: string; readonly argv: readonly string[] };
 }
 
 /** What a case wants of the probe's manifest besides its artifacts. */
@@ -65,15 +71,18 @@ export type ProbeManifest = Partial<Pick<ManifestInput, "name" | "inputSchema" |
 
 /** Makes the probe a tool, with all the artifacts that there are. */
 export function defineProbe(guests: Guests, manifest: ProbeManifest = {}): Promise<Tool> {
-  const { wasm, command } = guests;
+  const { wasm, command, image } = guests;
   const artifacts: Manifest["artifacts"] = {};
-  if (wasm !== undefined) artifacts.wasm = { abi: "wasi-p1" };
+  const compiled = wasm === undefined || wasm instanceof Uint8Array ? undefined : wasm;
+  const digest = compiled?.[0]?.of;
+  if (wasm !== undefined) artifacts.wasm = { abi: "wasi-p1", ...(digest === undefined ? {} : { digest }) };
   if (command !== undefined) artifacts.command = { argv: [...command.argv] };
+  if (image !== undefined) artifacts.image = { reference: image.reference, argv: [...image.argv] };
   return defineTool(
     { name: "probe", version: "1.0.0", description: "Does what its input says", inputSchema: true, ...manifest, artifacts },
     {
       ...(wasm instanceof Uint8Array ? { wasm } : {}),
-      ...(wasm === undefined || wasm instanceof Uint8Array ? {} : { module: wasm }),
+      ...(compiled === undefined ? {} : { compiled }),
       ...(command?.folder === undefined ? {} : { folder: command.folder }),
     },
   );

@@ -107,5 +107,5 @@ async function findFacts(options: ConformanceOptions): Promise<Facts> {
 }
 
 function hasGuest({ guests }: ConformanceOptions, artifact: string): boolean {
-  return (artifact === "wasm" && guests.wasm !== undefined) || (artifact === "command" && guests.command !== undefined);
+  return (["wasm", "command", "image"] as const).some((kind) => kind === artifact && guests[kind] !== undefined);
 }

@@ -13,5 +13,5 @@ export interface Answer {
   readonly preference: Preference;
   readonly format: AnswerFormat;
   /** Told how the run ended, whoever still waits for the answer. */
-  readonly onOutcome?: (outcome: Outcome) => void;
+  readonly onOutcome?: (outcome: Outcome) => void | Promise<void>;
 }

@@ -3,9 +3,8 @@ import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { ToolRuntimeError } from "../errors.ts";
 import { getBlob, getTool, listBackends, listTools, live, Prober, putBlob, ready } from "./catalog.ts";
-import { execute } from "./execute.ts";
 import { cancelExecution, getEvents, getExecution } from "./executions.ts";
-import { described, openApi } from "./openapi.ts";
+import { openApi } from "./openapi.ts";
 import { normalize, type AppOptions, type Settings } from "./options.ts";
 import { headersOf, replyJson, replyProblem } from "./reply.ts";
 import { Runner } from "./runner.ts";
@@ -64,18 +63,23 @@ function wrongMethod(c: AppContext, methods: readonly string[]): ToolRuntimeErro
 }
 
 function addRoutes(app: Hono<AppEnv>, runner: Runner, prober: Prober, settings: Settings): void {
-  app.post("/v1/executions", described("execute", execute(runner, settings)));
-  app.get("/v1/executions/:id", described("getExecution", getExecution(settings)));
-  app.delete("/v1/executions/:id", described("cancelExecution", cancelExecution(runner, settings)));
-  app.get("/v1/executions/:id/events", described("getEvents", getEvents(settings)));
-  app.get("/v1/tools", described("listTools", listTools(settings)));
-  app.get("/v1/tools/:name", described("getTool", getTool(settings)));
-  app.get("/v1/tools/:name/:version", described("getToolVersion", getTool(settings)));
-  app.get("/v1/backends", described("listBackends", listBackends(prober, settings)));
-  app.post("/v1/blobs", described("putBlob", putBlob(settings)));
-  app.get("/v1/blobs/:digest", described("getBlob", getBlob(settings)));
-  app.get("/livez", described("live", live()));
-  app.get("/readyz", described("ready", ready(prober, settings)));
+  let execute: ((c: AppContext) => Promise<Response>) | undefined;
+  app.post("/v1/executions", async (c) => {
+    // What reads and checks a task is loaded with the first one: an isolate is asked before it has read all its code.
+    execute ??= (await import("./execute.ts")).execute(runner, settings);
+    return execute(c);
+  });
+  app.get("/v1/executions/:id", getExecution(settings));
+  app.delete("/v1/executions/:id", cancelExecution(runner, settings));
+  app.get("/v1/executions/:id/events", getEvents(settings));
+  app.get("/v1/tools", listTools(settings));
+  app.get("/v1/tools/:name", getTool(settings));
+  app.get("/v1/tools/:name/:version", getTool(settings));
+  app.get("/v1/backends", listBackends(prober, settings));
+  app.post("/v1/blobs", putBlob(settings));
+  app.get("/v1/blobs/:digest", getBlob(settings));
+  app.get("/livez", live());
+  app.get("/readyz", ready(prober, settings));
   const { metrics } = settings;
   if (metrics !== undefined) {
     const expose = async (c: AppContext): Promise<Response> => {
@@ -83,8 +87,8 @@ function addRoutes(app: Hono<AppEnv>, runner: Runner, prober: Prober, settings: 
       const { contentType, text } = await metrics.expose({ running: runner.running });
       return new Response(text, { headers: headersOf(c.get("scope").requestId, contentType) });
     };
-    app.get("/metrics", described("metrics", expose));
+    app.get("/metrics", expose);
   }
-  const document = openApi(app, settings.version);
+  const document = openApi(settings);
   app.get("/openapi.json", async (c) => replyJson(c.get("scope").requestId, 200, await document()));
 }

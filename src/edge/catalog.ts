@@ -1,7 +1,8 @@
 import { ToolRuntimeError } from "../errors.ts";
+import { artifactKinds } from "../internal/artifact-kinds.ts";
 import { isDigest } from "../internal/digest.ts";
 import type { BackendProbe } from "../runtime.ts";
-import { artifactKinds, type Tool, type ToolRef } from "../tool.ts";
+import type { Tool, ToolRef } from "../tool.ts";
 import type { WireTool } from "../wire.ts";
 import { cappedBody } from "./body.ts";
 import type { Settings } from "./options.ts";

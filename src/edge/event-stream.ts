@@ -1,4 +1,4 @@
-import { mediaTypes } from "../wire.ts";
+import { mediaTypes } from "../internal/wire-names.ts";
 
 export type StreamFormat = "ndjson" | "sse";
 

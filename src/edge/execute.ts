@@ -4,7 +4,7 @@ import { parseQuantity, type Quantity } from "../limits.ts";
 import type { Task } from "../runtime.ts";
 import type { Claim, Outcome } from "../store.ts";
 import type { Tool } from "../tool.ts";
-import { mediaTypes, wireHeaders } from "../wire.ts";
+import { mediaTypes, wireHeaders } from "../internal/wire-names.ts";
 import type { Answer } from "./answer.ts";
 import { replyAccepted, storeEvents } from "./async-run.ts";
 import type { Identity } from "./auth.ts";
@@ -104,9 +104,10 @@ function begin(answer: Answer): Promise<Response> | Response {
   return run.done.then((outcome) => replyOutcome(request.requestId, outcome));
 }
 
-function start({ runner, request, onOutcome }: Answer, onEvent?: RunRequest["onEvent"]): LiveRun {
+function start({ runner, settings, request, onOutcome }: Answer, onEvent?: RunRequest["onEvent"]): LiveRun {
   const run = runner.start(onEvent === undefined ? request : { ...request, onEvent });
-  if (onOutcome !== undefined) void run.done.then(onOutcome);
+  const settled = onOutcome === undefined ? run.done : run.done.then(onOutcome);
+  settings.keepAlive?.(settled);
   return run;
 }
 
@@ -122,7 +123,7 @@ async function beginOnce(answer: Answer, key: string, fingerprint: string): Prom
     );
   }
   if (claim.kind === "first") {
-    const onOutcome = (outcome: Outcome): void => void (outcome.isFinal ? claim.keep(outcome) : claim.release(outcome));
+    const onOutcome = (outcome: Outcome): void | Promise<void> => (outcome.isFinal ? claim.keep(outcome) : claim.release(outcome));
     try {
       return await begin({ ...answer, onOutcome });
     } catch (error) {

@@ -36,12 +36,20 @@ export function getExecution(settings: Settings): Handler {
 export function cancelExecution(runner: Runner, settings: Settings): Handler {
   return async (c) => {
     const { tenant, principal } = await identify(c, settings, "run");
-    const { id } = await find(c, tenant, settings);
+    const state = await find(c, tenant, settings);
+    const { id } = state;
     const run = runner.find(tenant, id);
     run?.cancel(`"${principal}" cancelled it`);
-    await run?.done;
+    await (run === undefined ? endElsewhere(c, state, settings) : run.done);
     return replyJson(c.get("scope").requestId, 200, executionJson(await find(c, tenant, settings)));
   };
+}
+
+/** Has whoever runs it end it, and waits until it has ended or the caller has gone. */
+async function endElsewhere(c: AppContext, { tenant, id }: ExecutionState, { executions }: Settings): Promise<void> {
+  await executions.cancel?.(tenant, id);
+  // There is no event after this number: the first answer is that all is over.
+  await executions.events(tenant, id, Number.MAX_SAFE_INTEGER, c.req.raw.signal)[Symbol.asyncIterator]().next();
 }
 
 /** The number after which events are wanted: from the query, or from a reader that comes back (HTML, §9.2.4). */

@@ -77,12 +77,18 @@ export interface AppOptions {
   readonly limits?: Partial<ServiceLimits>;
   readonly state?: ServiceState;
   readonly mounts?: readonly Mount[];
+  /**
+   * Told of each run, on platforms that end what a request started when its caller has gone: the run comes to its end, or
+   * nobody would give back what it holds.
+   */
+  readonly keepAlive?: (work: Promise<unknown>) => void;
   /** Shown in the OpenAPI document. */
   readonly version?: string;
 }
 
-export interface Settings extends Required<Omit<AppOptions, "limits" | "metrics">> {
+export interface Settings extends Required<Omit<AppOptions, "limits" | "metrics" | "keepAlive">> {
   readonly limits: ServiceLimits;
+  readonly keepAlive: AppOptions["keepAlive"];
   readonly metrics: Metrics | undefined;
 }
 
@@ -99,6 +105,7 @@ export function normalize(options: AppOptions): Settings {
     security,
     log: options.log ?? silentLog,
     metrics: options.metrics,
+    keepAlive: options.keepAlive,
     limits: {
       maxJsonBytes: limits?.maxJsonBytes ?? 4 * 2 ** 20,
       maxInlineFileBytes: limits?.maxInlineFileBytes ?? 2 ** 20,

@@ -1,5 +1,5 @@
 import { parseAccept } from "hono/utils/accept";
-import { mediaTypes } from "../wire.ts";
+import { mediaTypes } from "../internal/wire-names.ts";
 import type { StreamFormat } from "./event-stream.ts";
 
 /** What a caller prefers (RFC 7240); what is not understood is left aside, as §2 wants. */

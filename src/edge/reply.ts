@@ -1,6 +1,7 @@
 import { ToolRuntimeError, toToolRuntimeError } from "../errors.ts";
 import type { Outcome } from "../store.ts";
-import { mediaTypes, wireHeaders, type Problem } from "../wire.ts";
+import { mediaTypes, wireHeaders } from "../internal/wire-names.ts";
+import type { Problem } from "../wire.ts";
 import { statusTable } from "./status.ts";
 
 /** Answers are data, never a page: nothing in one may run or be framed, and no cache may keep it. */

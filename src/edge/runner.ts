@@ -122,7 +122,7 @@ export class Runner {
     let outcome: Outcome;
     let ended: { readonly code: string; readonly exitCode?: number; readonly backend?: string };
     try {
-      await executions.create(books.info);
+      await executions.create(books.info, () => this.#live.get(id)?.cancel("it was cancelled, or given up by what keeps the executions"));
       books.note({ event: "accepted", ...(task.resources === undefined ? {} : { requested: definedOnly(task.resources) }) });
       const result = await this.#settings.runtime.execute(task, {
         id,

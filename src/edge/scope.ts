@@ -1,6 +1,6 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { ToolRuntimeError, toToolRuntimeError } from "../errors.ts";
-import { wireHeaders } from "../wire.ts";
+import { wireHeaders } from "../internal/wire-names.ts";
 import { requireScope, unauthorized, type Identity, type Scope } from "./auth.ts";
 import type { Settings } from "./options.ts";
 import { replyProblem } from "./reply.ts";

@@ -10,6 +10,7 @@ interface StatusInfo {
 export const statusTable = {
   // Nobody reads the answer, unless another caller ended the run; 499 is what nginx logs for it.
   ERR_ABORTED: { status: 499, title: "The run was cancelled" },
+  ERR_ANSWER_INVALID: { status: 502, title: "What answered broke the protocol" },
   ERR_ARGUMENT_INVALID: { status: 400, title: "An argument cannot be read" },
   ERR_ARTIFACT_INVALID: { status: 422, title: "The tool's artifact is broken" },
   ERR_ARTIFACT_TOO_LARGE: { status: 413, title: "The tool's artifact is too large" },
@@ -19,6 +20,7 @@ export const statusTable = {
   ERR_BLOB_NOT_FOUND: { status: 404, title: "There is no such blob" },
   ERR_CLOSED: { status: 503, title: "The service is shutting down" },
   ERR_CONFIG_INVALID: { status: 500, title: "The service's configuration is wrong" },
+  ERR_CONNECTION_FAILED: { status: 502, title: "The connection failed" },
   ERR_DEADLINE: { status: 422, title: "The deadline has passed" },
   ERR_DETERMINISM_UNSUPPORTED: { status: 409, title: "The tool cannot be run deterministically here" },
   ERR_DIGEST_MISMATCH: { status: 422, title: "The bytes do not match their digest" },
@@ -47,6 +49,7 @@ export const statusTable = {
   ERR_POLICY_DENIED: { status: 403, title: "The service's policy does not allow this" },
   ERR_PROFILE_UNSUPPORTED: { status: 409, title: "The security profile cannot be held here" },
   ERR_QUEUE_FULL: { status: 429, title: "The queue is full" },
+  ERR_RATE_LIMITED: { status: 429, title: "The caller has sent too many requests" },
   ERR_ROUTE_NOT_FOUND: { status: 404, title: "There is nothing at this path" },
   ERR_SECRET_UNKNOWN: { status: 409, title: "The service has no such secret" },
   ERR_TOOL_NOT_FOUND: { status: 404, title: "There is no such tool" },

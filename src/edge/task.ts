@@ -1,6 +1,6 @@
 import { ToolRuntimeError } from "../errors.ts";
 import { decodeBase64 } from "../internal/base64.ts";
-import { formatProblems, problemsOf } from "../internal/zod-problem.ts";
+import { formatProblems, inEnglish, problemsOf } from "../internal/zod-problem.ts";
 import { stricter } from "../profile.ts";
 import type { FileInput, Task } from "../runtime.ts";
 import { parseToolRef, type Tool } from "../tool.ts";
@@ -12,7 +12,7 @@ const encoder = new TextEncoder();
 
 /** @throws `ERR_INPUT_INVALID` with every problem and, for an unknown key, the nearest known one. */
 export function parseRequest(value: unknown): ExecutionRequest {
-  const parsed = executionRequestSchema.safeParse(value);
+  const parsed = executionRequestSchema.safeParse(value, inEnglish);
   if (!parsed.success) {
     throw invalid("the request", formatProblems(problemsOf(executionRequestSchema, parsed.error)));
   }

@@ -1,4 +1,4 @@
-import type { Backend, InputFile, Plan, Probe, RunReport } from "../backend.ts";
+import type { Backend, InputFile, Plan, Probe, RunIo, RunReport } from "../backend.ts";
 import { ToolRuntimeError, toToolRuntimeError } from "../errors.ts";
 import { parseQuantity } from "../limits.ts";
 import type { SecurityProfile } from "../profile.ts";
@@ -8,7 +8,7 @@ import { untilAbandoned } from "./abandon.ts";
 import { decodeText } from "./capture.ts";
 import { Execution, exitCodeOf, limitError } from "./execution.ts";
 import type { Gate } from "./gate.ts";
-import { collectFiles, resolveEnv, storeOutputs } from "./inputs.ts";
+import { collectFiles, resolveEnv, splitSecrets, storeOutputs } from "./inputs.ts";
 import { Planner, profileOf } from "./planner.ts";
 import { openGate, readSettings, type Settings } from "./runtime-settings.ts";
 import { encodeInput, readOutput } from "./task-data.ts";
@@ -66,43 +66,53 @@ export class BackendRuntime implements Runtime {
     execution.throwIfEnded();
     if (this.#gate !== undefined) await this.#gate.enter(execution.signal);
     try {
-      const env = task.env === undefined ? noEnv : await execution.orEnded(resolveEnv(task.env, tool, this.#settings.secrets));
+      const env = task.env === undefined ? { env: noEnv } : await execution.orEnded(this.#environment(task.env, tool));
       execution.throwIfEnded();
-      const io = execution.ioFor(plan, stdin, files, env, this.#settings.maxOutputFiles);
+      const { maxOutputFiles, backend } = this.#settings;
+      const io = execution.ioFor(plan, { stdin, files, ...env, maxOutputFiles, isDelegated: backend.delegates === true });
       const report = await this.#runBackend(execution, plan, io);
       try {
         return await this.#conclude(execution, plan, state.probe, report);
       } catch (error) {
-        throw toToolRuntimeError(error).with({ partial: execution.partial(report.readings) });
+        throw toToolRuntimeError(error).with({ partial: execution.partial(report.readings, report.delegated?.limits) });
       }
     } finally {
       this.#gate?.leave();
     }
   }
 
+  async #environment(env: NonNullable<Task["env"]>, tool: Tool): Promise<Pick<RunIo, "env" | "secretNames">> {
+    const { backend, secrets } = this.#settings;
+    return backend.delegates === true ? splitSecrets(env, tool) : { env: await resolveEnv(env, tool, secrets) };
+  }
+
   /** Runs the backend and, once the run was ended from outside, waits for it only so long. */
   async #runBackend(execution: Execution, plan: Plan, io: Parameters<Backend["run"]>[1]): Promise<RunReport> {
     const { backend } = this.#settings;
     let report: RunReport | undefined;
+    let failure: ToolRuntimeError | undefined;
     try {
       const prepared = backend.prepare(plan, io.signal);
       if (prepared !== undefined) await untilAbandoned(prepared, execution, plan, backend.name);
       execution.throwIfEnded();
       report = await untilAbandoned(backend.run(plan, io), execution, plan, backend.name);
     } catch (error) {
-      if (execution.ended === undefined || execution.isAbandoned)
-        throw execution.started ? toToolRuntimeError(error).with({ partial: execution.partial([]) }) : error;
+      failure = toToolRuntimeError(error);
     } finally {
       execution.stop();
     }
-    if (execution.ended !== undefined) throw execution.ended.with({ partial: execution.partial(report?.readings ?? []) });
+    if (execution.ended !== undefined && !execution.isAbandoned) {
+      const partial = execution.partial(report?.readings ?? [], report?.delegated?.limits ?? failure?.partial?.limits);
+      throw execution.ended.with({ partial, started: failure?.started ?? false });
+    }
+    if (failure !== undefined) throw execution.started ? withPartial(failure, execution) : failure;
     if (report === undefined)
       throw new ToolRuntimeError("ERR_BACKEND_FAILED", `Cannot run the task on backend "${backend.name}": it gave no report`);
     return report;
   }
 
   async #conclude(execution: Execution, plan: Plan, probe: Probe, report: RunReport): Promise<Result> {
-    const { limitHit, exit, readings } = report;
+    const { limitHit, exit, readings, delegated } = report;
     if (limitHit !== undefined) {
       const value = plan.limits.find(({ limit }) => limit === limitHit.limit)?.value ?? 0;
       throw limitError(limitHit.limit, value, limitHit.observed);
@@ -123,9 +133,9 @@ export class BackendRuntime implements Runtime {
       stderr: stderr.text,
       truncated: { stdout: stdout.truncated, stderr: stderr.truncated },
       replaced: { stdout: stdout.replaced, stderr: stderr.replaced },
-      duration: execution.toolMs,
-      limits: execution.receipts(readings),
-      backend: {
+      duration: delegated?.durationMs ?? execution.toolMs,
+      limits: execution.receipts(readings, delegated?.limits),
+      backend: delegated?.backend ?? {
         name: this.backend,
         ...(probe.version === undefined ? {} : { version: probe.version }),
         artifact,
@@ -178,6 +188,15 @@ export class BackendRuntime implements Runtime {
 
 const noFiles: readonly InputFile[] = [];
 const noEnv: Readonly<Record<string, string>> = Object.freeze({});
+
+/** What the run had written is what came here; the receipts may have come with the error. */
+function withPartial(error: ToolRuntimeError, execution: Execution): ToolRuntimeError {
+  if (error.partial === undefined) return error.with({ partial: execution.partial([]) });
+  const { code, message, started, details, id, backend } = error;
+  const partial = execution.partial([], error.partial.limits);
+  const own = new ToolRuntimeError(code, message, { started, details, partial, cause: error.cause });
+  return own.with({ ...(id === undefined ? {} : { id }), ...(backend === undefined ? {} : { backend }) });
+}
 
 function closedError(backend: string): ToolRuntimeError {
   return new ToolRuntimeError("ERR_CLOSED", `Cannot run the task on backend "${backend}": the runtime is closed`, { backend });

@@ -1,3 +1,5 @@
+import { ToolRuntimeError } from "../errors.ts";
+
 /** A content address: `sha256:` and 64 hexadecimal digits. */
 export type Digest = `sha256:${string}`;
 
@@ -17,4 +19,14 @@ export async function sha256(content: Uint8Array | string): Promise<Digest> {
   let hex = "";
   for (const byte of hash) hex += byte.toString(16).padStart(2, "0");
   return `sha256:${hex}`;
+}
+
+/** @throws `ERR_DIGEST_MISMATCH` where both are known and differ. */
+export function assertDigest(tool: string, expected: string | undefined, actual: string): void {
+  if (expected === undefined || expected === actual) return;
+  throw new ToolRuntimeError(
+    "ERR_DIGEST_MISMATCH",
+    `Cannot use the artifact of the tool "${tool}": its bytes are ${actual}, its manifest says ${expected}`,
+    { details: { tool, expected, actual } },
+  );
 }

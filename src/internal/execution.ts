@@ -17,6 +17,19 @@ const limitErrors = {
 
 /** Node fires a timer above this at once. */
 const maxTimerMs = 2 ** 31 - 1;
+/** How much longer than its timeout a run elsewhere is waited for: it is ended there, and the answer takes its time. */
+const delegatedSlackMs = 2000;
+
+/** What one run is given. */
+export interface RunInputs {
+  readonly stdin: Uint8Array;
+  readonly files: readonly InputFile[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly secretNames?: Readonly<Record<string, string>>;
+  readonly maxOutputFiles: number;
+  /** Whether another runtime holds the limits. */
+  readonly isDelegated: boolean;
+}
 
 /** An event without its sequence number. */
 type EventBody = ExecutionEvent extends infer E ? (E extends ExecutionEvent ? Omit<E, "seq"> : never) : never;
@@ -37,8 +50,12 @@ export class Execution {
   #stderr: Capture | undefined;
   #outputLimit = 0;
   #outputBytes = 0;
+  /** Whether the runtime that ran the tool has cut its output. */
+  #isCutElsewhere = false;
   #toolStartedAt: number | undefined;
   #toolEndedAt: number | undefined;
+  #timeoutSlackMs = 0;
+  #until: number | undefined;
   #timeout: { readonly timer: ReturnType<typeof setTimeout>; readonly ms: number } | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #seq = 0;
@@ -59,7 +76,9 @@ export class Execution {
       if (signal.aborted) this.#onAbort();
       else signal.addEventListener("abort", this.#onAbort, { once: true });
     }
-    if (deadlineMs !== undefined) this.#deadline = setTimeout(() => this.#passDeadline(deadlineMs), Math.min(deadlineMs, maxTimerMs));
+    if (deadlineMs === undefined) return;
+    this.#until = this.startedAt + deadlineMs;
+    this.#deadline = setTimeout(() => this.#passDeadline(deadlineMs), Math.min(deadlineMs, maxTimerMs));
   }
 
   #passDeadline(deadlineMs: number): void {
@@ -153,21 +172,20 @@ export class Execution {
   }
 
   /** The `RunIo` for one run under a plan. */
-  ioFor(plan: Plan, stdin: Uint8Array, files: readonly InputFile[], env: Readonly<Record<string, string>>, maxOutputFiles: number): RunIo {
+  ioFor(plan: Plan, { isDelegated, ...inputs }: RunInputs): RunIo {
     this.#plan = plan;
+    if (isDelegated) this.#timeoutSlackMs = delegatedSlackMs;
     this.#outputLimit = plan.limits.find(({ limit }) => limit === "output")?.value ?? Number.POSITIVE_INFINITY;
     const stdout = (this.#stdout = new Capture(this.#outputLimit));
     const stderr = (this.#stderr = new Capture(Math.min(this.#captureBytes, this.#outputLimit)));
     const execution = this;
     return {
       id: this.id,
-      stdin,
-      files,
-      env,
-      maxOutputFiles,
+      ...inputs,
       stdout: (bytes) => execution.#take("stdout", stdout, bytes),
       stderr: (bytes) => execution.#take("stderr", stderr, bytes),
       started: () => execution.#start(),
+      remainingMs: () => (execution.#until === undefined ? undefined : execution.#until - performance.now()),
       get signal() {
         return execution.signal;
       },
@@ -179,7 +197,7 @@ export class Execution {
     this.#toolStartedAt = performance.now();
     const planned = this.#plan?.limits.find(({ limit }) => limit === "timeout");
     if (planned !== undefined && planned.mechanism !== "none") {
-      const ms = Math.min(planned.value, maxTimerMs);
+      const ms = Math.min(planned.value + this.#timeoutSlackMs, maxTimerMs);
       const timer = setTimeout(() => this.end(limitError("timeout", planned.value, this.toolMs)), ms);
       this.#timeout = { timer, ms };
     }
@@ -230,10 +248,23 @@ export class Execution {
   }
 
   get #isCut(): boolean {
+    return this.#isOverOutput || this.#isCutElsewhere;
+  }
+
+  get #isOverOutput(): boolean {
     return this.#outputBytes > this.#outputLimit;
   }
 
-  receipts(readings: readonly LimitReading[]): LimitReceipt[] {
+  /**
+   * What held. Of a run elsewhere, what its runtime says stands as it came; from here is only what was cut before it was
+   * sent, and the limit that ended the run on this side.
+   */
+  receipts(readings: readonly LimitReading[], delegated?: readonly LimitReceipt[]): LimitReceipt[] {
+    const own = this.#ownReceipts(readings);
+    return delegated === undefined ? own : delegated.map((receipt) => joinReceipt(receipt, own));
+  }
+
+  #ownReceipts(readings: readonly LimitReading[]): LimitReceipt[] {
     const plan = this.#plan;
     if (plan === undefined) return [];
     const receipts = plan.limits.map((planned) => {
@@ -248,7 +279,8 @@ export class Execution {
   }
 
   #readOutput(): LimitReading {
-    return { limit: "output", applied: this.#outputLimit, source: "counter", peak: this.#outputBytes, hit: this.#isCut ? "yes" : "no" };
+    const hit = this.#isOverOutput ? "yes" : "no";
+    return { limit: "output", applied: this.#outputLimit, source: "counter", peak: this.#outputBytes, hit };
   }
 
   #readTimeout(): LimitReading {
@@ -262,16 +294,24 @@ export class Execution {
   }
 
   /** What there is to show of a run that was ended. */
-  partial(readings: readonly LimitReading[]): Partial {
+  partial(readings: readonly LimitReading[], delegated?: readonly LimitReceipt[]): Partial {
+    this.#isCutElsewhere = delegated?.some(({ limit, hit }) => limit === "output" && hit === "yes") ?? false;
     const stdout = this.stdoutText(this.stdoutBytes());
     const stderr = this.stderrText();
     return {
       stdout: stdout.text,
       stderr: stderr.text,
       truncated: { stdout: stdout.truncated, stderr: stderr.truncated },
-      limits: this.receipts(readings),
+      limits: this.receipts(readings, delegated),
     };
   }
+}
+
+function joinReceipt(receipt: LimitReceipt, own: readonly LimitReceipt[]): LimitReceipt {
+  const here = own.find(({ limit }) => limit === receipt.limit);
+  if (here?.hit === "yes") return here;
+  if (here?.clampedFrom === undefined || receipt.clampedFrom !== undefined) return receipt;
+  return { ...receipt, clampedFrom: here.clampedFrom };
 }
 
 function abortError(reason: unknown): ToolRuntimeError {

@@ -86,6 +86,25 @@ export async function resolveEnv(
   return resolved;
 }
 
+/**
+ * Takes the secrets out of an environment that goes elsewhere: they are resolved where the tool runs.
+ *
+ * @throws `ERR_INPUT_INVALID`, `ERR_POLICY_DENIED`.
+ */
+export async function splitSecrets(
+  env: NonNullable<Task["env"]>,
+  tool: Tool,
+): Promise<{ readonly env: Record<string, string>; readonly secretNames: Record<string, string> }> {
+  const secretNames: Record<string, string> = Object.create(null);
+  for (const [name, entry] of Object.entries(env)) {
+    if (typeof entry !== "string") secretNames[name] = entry.secret;
+  }
+  // All that is checked of an environment is checked; in place of a secret stands nothing.
+  const resolved = await resolveEnv(env, tool, () => "");
+  for (const name of Object.keys(secretNames)) delete resolved[name];
+  return { env: resolved, secretNames };
+}
+
 async function resolveSecret(
   name: string,
   tool: Tool,

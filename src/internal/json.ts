@@ -1,7 +1,10 @@
+import { jsonErrorAt } from "./json-syntax.ts";
+
 /** JSON text and values from strangers: bounded depth, no numbers that JSON cannot say, no key twice. */
 
 /** Deeper values are refused: recursive readers further on would exhaust the stack (ABUSE C3). */
 export const maxJsonDepth = 256;
+const tooDeep = `nested deeper than ${maxJsonDepth} levels`;
 
 export interface JsonRules {
   /** Refuse `__proto__` and `constructor` with `prototype`, which a careless merge would follow (ABUSE C4). */
@@ -20,7 +23,7 @@ function survey(root: unknown, rules: JsonRules): Census {
   let members = 0;
   let level: unknown[] = [root];
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > maxJsonDepth) return { problem: `nested deeper than ${maxJsonDepth} levels`, members };
+    if (depth > maxJsonDepth) return { problem: tooDeep, members };
     const next: unknown[] = [];
     for (const value of level) {
       if (typeof value === "string" || typeof value === "boolean" || value === null) continue;
@@ -101,19 +104,16 @@ export function parseJson(text: string, rules: JsonRules): ParsedJson {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    return { problem: error instanceof Error ? describeSyntax(error.message) : "not JSON" };
+  } catch {
+    // Engines quote the text in their message, which may be secret or hostile: keep where, leave what.
+    const at = jsonErrorAt(text);
+    // Some have no stack for what others read.
+    return { problem: at === undefined ? tooDeep : `not JSON at position ${at}` };
   }
   const census = survey(value, rules);
   if (census.problem !== undefined) return { problem: census.problem };
   if (census.members > 0 && countMembers(text) !== census.members) return { problem: "a key that stands twice in one object" };
   return { value };
-}
-
-/** Engines quote the text in their message, which may be secret or hostile: keep where, leave what. */
-function describeSyntax(message: string): string {
-  const position = /position (\d+)/.exec(message)?.[1];
-  return position === undefined ? "not JSON" : `not JSON at position ${position}`;
 }
 
 /** Canonical JSON for digests: keys sorted by UTF-16 code units, as RFC 8785 §3.2.3 has it. */

@@ -50,10 +50,9 @@ export function chooseCapability(demand: Demand, probe: Probe): Capability {
   }
   const allowed = fitting.filter((one) => one.profiles.includes(profile) && profiles[profile].isolation.includes(one.isolation));
   if (allowed.length === 0) {
-    const walls = [...new Set(fitting.map(({ isolation }) => isolation))].join(", ");
     throw new ToolRuntimeError(
       "ERR_PROFILE_UNSUPPORTED",
-      `Cannot run the tool "${tool.manifest.name}" on backend "${backend}" in profile "${profile}": the backend isolates by ${walls}, the profile takes ${profiles[profile].isolation.join(", ")}`,
+      `Cannot run the tool "${tool.manifest.name}" on backend "${backend}" in profile "${profile}": ${whyRefused(profile, fitting, probe)}`,
       context,
     );
   }
@@ -73,6 +72,17 @@ export function chooseCapability(demand: Demand, probe: Probe): Capability {
     `Cannot run the tool "${tool.manifest.name}" deterministically on backend "${backend}" in profile "${profile}": clocks, random and scheduling are the machine's there; use the backend "wasm", or leave "deterministic" away`,
     context,
   );
+}
+
+/** Its wall is too thin; or it is thick enough, and the backend says in a note what is wrong with it here. */
+function whyRefused(profile: SecurityProfile, fitting: readonly Capability[], { notes = [] }: Probe): string {
+  const { isolation: taken } = profiles[profile];
+  const walls = [...new Set(fitting.map(({ isolation }) => isolation))];
+  if (!walls.some((wall) => taken.includes(wall)))
+    return `the backend isolates by ${walls.join(", ")}, the profile takes ${taken.join(", ")}`;
+  const served = [...new Set(fitting.flatMap((one) => one.profiles))].join(", ") || "no profile";
+  const note = notes.find((text) => text.includes(`"${profile}"`));
+  return note === undefined ? `here it serves ${served}` : `here it serves ${served} (${note})`;
 }
 
 function pick(demand: Demand, limit: Limit): { value: number; origin: LimitOrigin } | undefined {

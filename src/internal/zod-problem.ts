@@ -1,4 +1,5 @@
-import type { z } from "zod";
+import type * as core from "zod/v4/core";
+import { en } from "zod/v4/locales";
 import { didYouMean } from "./nearest.ts";
 
 export interface Problem {
@@ -6,6 +7,9 @@ export interface Problem {
   readonly path: string;
   readonly message: string;
 }
+
+/** To be parsed with: zod's small variant brings no sentences of its own. */
+export const inEnglish: core.ParseContext<core.$ZodIssue> = { error: (issue) => en().localeError(issue) };
 
 type Shape = Readonly<Record<string, unknown>>;
 
@@ -16,15 +20,19 @@ function knownKeys(schema: unknown, path: readonly PropertyKey[]): readonly stri
   return Object.keys(shapeOf(current) ?? {});
 }
 
+function isRecord(value: unknown): value is Shape {
+  return typeof value === "object" && value !== null;
+}
+
+/** The shape of an object's schema, whatever is wrapped around it. The same for all variants of zod. */
 function shapeOf(schema: unknown): Shape | undefined {
-  if (typeof schema !== "object" || schema === null) return undefined;
-  if ("shape" in schema && typeof schema.shape === "object" && schema.shape !== null) return { ...schema.shape };
-  if ("unwrap" in schema && typeof schema.unwrap === "function") return shapeOf(schema.unwrap());
-  return undefined;
+  if (!isRecord(schema) || !isRecord(schema["_zod"]) || !isRecord(schema["_zod"]["def"])) return undefined;
+  const { shape, innerType } = schema["_zod"]["def"];
+  return isRecord(shape) ? { ...shape } : shapeOf(innerType);
 }
 
 /** What a zod error says, as paths and sentences; an unknown key names the nearest known one. */
-export function problemsOf(schema: z.ZodType, error: z.ZodError): Problem[] {
+export function problemsOf(schema: core.$ZodType, error: core.$ZodError): Problem[] {
   return error.issues.map((issue) => {
     const path = issue.path.map((step) => `/${String(step).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
     if (issue.code !== "unrecognized_keys") return { path, message: issue.message };

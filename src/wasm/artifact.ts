@@ -1,5 +1,5 @@
 import type { RunIo, RunReport } from "../backend.ts";
-import type { WasmAbi } from "../tool.ts";
+import type { EngineAbi } from "../tool.ts";
 import type { Slices } from "./slices.ts";
 import type { GuestClock, Surroundings } from "./surroundings.ts";
 
@@ -18,8 +18,6 @@ export interface WasmRun {
 
 /** An artifact that went through ingest: compiled, its imports checked. Cached by digest; holds nothing of any run. */
 export interface ReadyArtifact {
-  readonly abi: WasmAbi;
-  /** What it costs to keep, in bytes. */
-  readonly weight: number;
+  readonly abi: EngineAbi;
   run(run: WasmRun): Promise<RunReport> | RunReport;
 }

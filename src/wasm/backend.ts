@@ -2,7 +2,9 @@ import type { Backend, Capability, Plan, Probe, ReapReport, RunIo, RunReport } f
 import { ToolRuntimeError } from "../errors.ts";
 import type { SecurityProfile } from "../profile.ts";
 import type { WasmDriver } from "./driver.ts";
-import { pageBytes } from "./ingest.ts";
+import { pageBytes } from "./binary.ts";
+import { quickJsMinPages } from "./javascript/quickjs.ts";
+import type { EngineArtifact } from "./agreed.ts";
 
 /** What the engine enforces wherever it runs: it is in the module, in the host functions or in the checkpoints. */
 const enforced: Capability["limits"] = {
@@ -15,10 +17,17 @@ const enforced: Capability["limits"] = {
   processes: { by: "module" },
 };
 
+/** What a snippet runs in takes memory of its own, and has no files. */
+const enforcedOnCode: Capability["limits"] = {
+  memory: { by: "module", min: quickJsMinPages * pageBytes },
+  disk: { by: "import allow-list" },
+};
+
 /** The profiles that each wall is for. A profile that takes a thinner one has no use for a process of its own. */
 const profilesOf: Readonly<Record<WasmDriver["isolation"], readonly SecurityProfile[]>> = {
   wasm: ["dev", "standard"],
   "wasm-process": ["hardened"],
+  isolate: ["dev", "standard"],
 };
 
 /** What the engine can do does not change while it runs. */
@@ -39,7 +48,8 @@ export class WasmBackend implements Backend {
     const notes: string[] = [];
     for (const { driver, found } of probes) {
       if (found.status === "ready") {
-        capabilities.push(capabilityOf(driver, found.limits));
+        const { artifacts = ["wasm"], limits } = found;
+        capabilities.push(...artifacts.map((artifact) => capabilityOf(driver, artifact, limits)));
         notes.push(...(found.notes ?? []));
       } else {
         notes.push(`Isolation ${driver.isolation} is not there: ${found.reason}; ${found.advice}`);
@@ -76,12 +86,12 @@ export class WasmBackend implements Backend {
   }
 }
 
-function capabilityOf({ isolation }: WasmDriver, limits: Capability["limits"] = {}): Capability {
+function capabilityOf({ isolation }: WasmDriver, artifact: EngineArtifact, limits: Capability["limits"] = {}): Capability {
   return {
-    artifact: "wasm",
+    artifact,
     profiles: profilesOf[isolation],
     isolation,
-    limits: { ...enforced, ...limits },
+    limits: { ...enforced, ...(artifact === "code" ? enforcedOnCode : {}), ...limits },
     network: "none",
     deterministic: true,
   };

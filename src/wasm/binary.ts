@@ -10,6 +10,9 @@ export class BoundError extends BinaryError {
   override readonly name = "BoundError";
 }
 
+/** Of a memory (Core specification 3.0, §4.2.8). */
+export const pageBytes = 65_536;
+
 export const sectionIds = {
   custom: 0,
   type: 1,

@@ -1,17 +1,16 @@
 import type { Plan } from "../backend.ts";
-import { ToolRuntimeError } from "../errors.ts";
-import { sha256 } from "../internal/digest.ts";
-import { assertDigest, type Tool, type WasmAbi } from "../tool.ts";
+import type { Tool } from "../tool.ts";
+import { engineArtifactOf, type EngineArtifact } from "./agreed.ts";
 import type { ReadyArtifact } from "./artifact.ts";
-import type { Making, Offload } from "./ingest.ts";
-import { layerOf } from "./binary.ts";
 import { WeightedCache } from "./cache.ts";
-import { MemoryPool } from "./memory-pool.ts";
-import { readyComponent } from "./component/component.ts";
 import type { ComponentTranspiler } from "./component/transpiler.ts";
-import { looksLikeExtism } from "./extism/detect.ts";
-import { readyExtism } from "./extism/plugin.ts";
-import { readyWasiCommand } from "./wasi-command.ts";
+import type { Offload } from "./ingest.ts";
+import type { JavaScriptEngine } from "./javascript/engine.ts";
+import { QuickJsImages } from "./javascript/image.ts";
+import { compileArtifact } from "./compile.ts";
+import { makeArtifact, type MadeArtifact } from "./made.ts";
+import { MemoryPool } from "./memory-pool.ts";
+import { findBuilt, readyArtifact } from "./ready.ts";
 
 export interface EngineOptions {
   /** The largest artifact, in bytes. Default 64 MiB. */
@@ -24,15 +23,28 @@ export interface EngineOptions {
   readonly maxCompileMs: number;
   /** Makes components ready: `jcoTranspiler()` on Node. Without it they are refused. */
   readonly components?: ComponentTranspiler | undefined;
+  /** Runs snippets: `quickJs()` on Node; or `"built"` where all of them were built ahead of time. Without it they are refused. */
+  readonly javascript?: JavaScriptEngine | "built" | undefined;
   /** Rewrites large modules off the event loop: `threadOffload()` on Node. Without it they are rewritten where they are. */
   readonly offload?: Offload | undefined;
 }
 
+interface Kept {
+  readonly artifact: ReadyArtifact;
+  /** What it costs to keep, in bytes. */
+  readonly weight: number;
+}
+
+/** What an artifact costs whose modules somebody else keeps. */
+const builtWeight = 4096;
+
 /** Everything that makes artifacts ready, once per tool and digest. */
 export class Engine {
   readonly #options: EngineOptions;
-  readonly #ready: WeightedCache<ReadyArtifact>;
+  readonly #ready: WeightedCache<Kept>;
   readonly #pool: MemoryPool;
+  readonly #images = new QuickJsImages();
+  readonly #compiled = new WeakMap<Uint8Array, Promise<WebAssembly.Module>>();
   readonly #unnamed = new WeakMap<Tool, string>();
   #lastUnnamed = 0;
 
@@ -43,16 +55,18 @@ export class Engine {
   }
 
   peek(plan: Plan): ReadyArtifact | undefined {
-    return this.#ready.peek(this.#keyOf(plan));
+    return this.#ready.peek(this.#keyOf(plan))?.artifact;
   }
 
   /** A digest says which bytes only where the manifest names theirs; a tool without that shares nothing with another. */
-  #keyOf({ tool, deterministic }: Plan): string {
-    return deterministic === undefined ? this.#toolKey(tool) : `${this.#toolKey(tool)} deterministic`;
+  #keyOf(plan: Plan): string {
+    const kind = engineArtifactOf(plan);
+    const key = `${this.#toolKey(plan.tool, kind)} ${kind}`;
+    return plan.deterministic === undefined ? key : `${key} deterministic`;
   }
 
-  #toolKey(tool: Tool): string {
-    if (tool.manifest.artifacts.wasm?.digest !== undefined) return tool.digest;
+  #toolKey(tool: Tool, kind: EngineArtifact): string {
+    if (tool.manifest.artifacts[kind]?.digest !== undefined) return tool.digest;
     const known = this.#unnamed.get(tool);
     if (known !== undefined) return known;
     const key = `tool ${++this.#lastUnnamed}`;
@@ -60,42 +74,31 @@ export class Engine {
     return key;
   }
 
-  /** @throws `ERR_ARTIFACT_INVALID`, `ERR_ARTIFACT_TOO_LARGE`, `ERR_DIGEST_MISMATCH`, `ERR_IMPORT_DENIED`, `ERR_LIMIT_COMPILE`. */
-  ready(plan: Plan): Promise<ReadyArtifact> {
-    return this.#ready.get(this.#keyOf(plan), async () => this.#make(plan, await this.#load(plan.tool)));
+  /**
+   * @throws `ERR_ARTIFACT_INVALID`, `ERR_ARTIFACT_TOO_LARGE`, `ERR_ARTIFACT_UNSUPPORTED`, `ERR_DIGEST_MISMATCH`, `ERR_IMPORT_DENIED`,
+   * `ERR_LIMIT_COMPILE`.
+   */
+  async ready(plan: Plan): Promise<ReadyArtifact> {
+    const { artifact } = await this.#ready.get(this.#keyOf(plan), () => this.#make(plan));
+    return artifact;
   }
 
-  async #load(tool: Tool): Promise<Uint8Array> {
-    const { manifest, sources } = tool;
-    const { maxArtifactBytes } = this.#options;
-    if (sources.wasm === undefined)
-      throw new ToolRuntimeError(
-        "ERR_ARTIFACT_INVALID",
-        `Cannot load the WebAssembly of the tool "${manifest.name}": its bytes were not given`,
-      );
-    const bytes = sources.wasm instanceof Uint8Array ? sources.wasm : await sources.wasm();
-    if (bytes.length > maxArtifactBytes) {
-      throw new ToolRuntimeError(
-        "ERR_ARTIFACT_TOO_LARGE",
-        `Cannot load the WebAssembly of the tool "${manifest.name}": it is ${bytes.length} bytes, the most is ${maxArtifactBytes}`,
-        {
-          details: { tool: manifest.name, size: bytes.length, maxArtifactBytes },
-        },
-      );
-    }
-    assertDigest(manifest.name, manifest.artifacts.wasm?.digest, await sha256(bytes));
-    return bytes;
-  }
-
-  async #make({ tool, deterministic }: Plan, bytes: Uint8Array): Promise<ReadyArtifact> {
-    const { name, artifacts } = tool.manifest;
-    const { offload, maxCompileMs } = this.#options;
-    const making: Making = { tool: name, deterministic: deterministic !== undefined, offload, maxCompileMs };
-    const abi = artifacts.wasm?.abi ?? detectAbi(bytes);
-    const entry = artifacts.wasm?.entry === undefined ? {} : { entry: artifacts.wasm.entry };
-    if (abi === "extism") return readyExtism(bytes, making, entry);
-    if (abi === "component") return readyComponent(bytes, making, { transpiler: this.#options.components, ...entry });
-    return readyWasiCommand(bytes, making, this.#pool);
+  async #make(plan: Plan): Promise<Kept> {
+    const { tool } = plan;
+    const { name } = tool.manifest;
+    const { maxCompileMs, javascript, ...options } = this.#options;
+    const [artifact, deterministic] = [engineArtifactOf(plan), plan.deterministic !== undefined];
+    const parts = { tool: name, pool: this.#pool, images: this.#images };
+    const built = findBuilt(tool, artifact, deterministic);
+    if (built !== undefined) return { artifact: readyArtifact(built, parts), weight: builtWeight };
+    const made = await makeArtifact(tool, {
+      ...options,
+      artifact,
+      deterministic,
+      javascript: javascript === "built" ? undefined : javascript,
+    });
+    const compiled = await compileArtifact(made, { tool: name, maxCompileMs, known: this.#compiled });
+    return { artifact: readyArtifact(compiled, parts), weight: weightOf(made) };
   }
 
   close(): void {
@@ -103,8 +106,9 @@ export class Engine {
   }
 }
 
-/** For manifests that do not say: a component by its first bytes, a plug-in by what it imports. */
-function detectAbi(bytes: Uint8Array): WasmAbi {
-  if (layerOf(bytes) === "component") return "component";
-  return looksLikeExtism(bytes) ? "extism" : "wasi-p1";
+/** Machine code is several times the size of the bytes it comes from; of a script there is its text and what it became. */
+function weightOf({ abi, facts, modules, script = "" }: MadeArtifact): number {
+  // QuickJS is there once for all snippets.
+  if (abi === "javascript") return builtWeight + JSON.stringify(facts).length * 4;
+  return Object.values(modules).reduce((sum, { length }) => sum + length * 4, script.length * 4);
 }

@@ -3,7 +3,6 @@ import { BinaryError, BoundError, Reader, readSections, sectionIds } from "./bin
 import { hostNamespace, meterModule, type Import, type ImportKind, type MeteredModule, type MeterOptions } from "./meter/index.ts";
 import { firstSliceUnits } from "./slices.ts";
 
-export const pageBytes = 65_536;
 /** Larger modules are rewritten off the serving event loop, where there is a way to. */
 const offloadedBytes = 256 * 1024;
 
@@ -16,7 +15,6 @@ export interface Making {
   readonly tool: string;
   /** Whether runs must be the same on every engine. */
   readonly deterministic: boolean;
-  readonly maxCompileMs: number;
   readonly offload?: Offload | undefined;
 }
 
@@ -93,34 +91,4 @@ function findDenied(bytes: Uint8Array, allows: IngestOptions["allows"]): Import 
     if (!(error instanceof BinaryError)) throw error;
   }
   return undefined;
-}
-
-/**
- * Compiles what {@link ingestModule} gave. The engine does it in threads of its own and cannot be told to stop; a caller waits
- * for it only so long, and a module that takes longer is refused. Workers' engines compile nothing inside a request.
- *
- * @throws `ERR_LIMIT_COMPILE`, `ERR_ARTIFACT_UNSUPPORTED`.
- */
-export async function compileModule(bytes: Uint8Array<ArrayBuffer>, { tool, maxCompileMs }: Making): Promise<WebAssembly.Module> {
-  const startedAt = performance.now();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const observed = performance.now() - startedAt;
-      const message = `Cannot take the WebAssembly module of the tool "${tool}": compiling it takes longer than ${maxCompileMs} ms`;
-      reject(new ToolRuntimeError("ERR_LIMIT_COMPILE", message, { details: { tool, limit: "compile", value: maxCompileMs, observed } }));
-    }, maxCompileMs);
-  });
-  try {
-    return await Promise.race([WebAssembly.compile(bytes), late]);
-  } catch (error) {
-    if (!(error instanceof WebAssembly.CompileError)) throw error;
-    throw new ToolRuntimeError(
-      "ERR_ARTIFACT_UNSUPPORTED",
-      `Cannot compile the WebAssembly module of the tool "${tool}": the engine refuses it here (${error.message.slice(0, 200)}); where a platform compiles nothing inside a request, run the tool on another backend`,
-      { details: { tool }, cause: error },
-    );
-  } finally {
-    clearTimeout(timer);
-  }
 }

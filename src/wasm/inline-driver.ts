@@ -1,12 +1,11 @@
-import { enforcedValue, type Plan, type ReapReport, type RunIo, type RunReport } from "../backend.ts";
-import { ToolRuntimeError } from "../errors.ts";
+import type { Plan, ReapReport, RunIo, RunReport } from "../backend.ts";
 import { Gate } from "../internal/gate.ts";
-import { profiles } from "../profile.ts";
 import type { DriverProbe, WasmDriver } from "./driver.ts";
-import { Engine, type EngineOptions } from "./engine.ts";
+import type { Engine, EngineOptions } from "./engine.ts";
 import { findJspi } from "./jspi.ts";
-import { inlineBudgetMs, Slices } from "./slices.ts";
-import { surroundingsOf } from "./surroundings.ts";
+import type { EngineArtifact } from "./agreed.ts";
+import { runArtifact } from "./run-artifact.ts";
+import { inlineBudgetMs } from "./slices.ts";
 import { Turns, type EventLoopTurn } from "./turns.ts";
 
 export interface InlineOptions extends EngineOptions {
@@ -28,28 +27,34 @@ export function inlineOptions(options: Partial<InlineOptions>): InlineOptions {
     maxInstances: options.maxInstances ?? 1000,
     maxInlineMs: options.maxInlineMs ?? inlineBudgetMs,
     components: options.components,
+    javascript: options.javascript,
     offload: options.offload,
     nextTurn: options.nextTurn,
   };
 }
 
+/** What makes artifacts ready: an engine, or what knows only those that were built ahead of time. */
+export type ArtifactSource = Pick<Engine, "peek" | "ready" | "close">;
+
 /** Runs modules in this process, in slices on its event loop. */
 export class InlineDriver implements WasmDriver {
   readonly isolation = "wasm";
-  readonly #engine: Engine;
+  readonly #engine: ArtifactSource;
   readonly #turns: Turns;
   readonly #gate: Gate;
   readonly #inlineMs: number;
+  readonly #artifacts: readonly EngineArtifact[];
 
-  constructor({ maxInstances, maxInlineMs, nextTurn, ...options }: InlineOptions) {
+  constructor({ maxInstances, maxInlineMs, nextTurn, javascript }: InlineOptions, artifacts: ArtifactSource) {
     this.#inlineMs = maxInlineMs;
-    this.#engine = new Engine(options);
+    this.#artifacts = javascript === undefined ? ["wasm"] : ["wasm", "code"];
+    this.#engine = artifacts;
     this.#turns = new Turns(nextTurn);
     this.#gate = new Gate({ running: maxInstances, queued: maxInstances });
   }
 
   async probe(): Promise<DriverProbe> {
-    if (findJspi() !== undefined) return { status: "ready" };
+    if (findJspi() !== undefined) return { status: "ready", artifacts: this.#artifacts };
     return {
       status: "unavailable",
       reason: "this engine has no JavaScript Promise Integration (WebAssembly.Suspending)",
@@ -67,26 +72,11 @@ export class InlineDriver implements WasmDriver {
 
   async run(plan: Plan, io: RunIo): Promise<RunReport> {
     const ready = this.#engine.peek(plan) ?? (await this.#engine.ready(plan));
-    const found = surroundingsOf(plan);
-    const surroundings = found instanceof Promise ? await found : found;
     const entered = this.#gate.enter(io.signal);
     if (entered !== undefined) await entered;
     try {
-      const slices = new Slices(io, this.#turns, {
-        timeoutMs: enforcedValue(plan, "timeout"),
-        cpuMs: enforcedValue(plan, "cpuTime"),
-        fuel: enforcedValue(plan, "fuel"),
-        inlineMs: this.#inlineMs,
-      });
-      const report = await ready.run({
-        io,
-        ...bytesOf(plan),
-        slices,
-        surroundings,
-        clock: surroundings.clockFor(() => slices.meter.used),
-      });
-      if (slices.end?.limit === "inline") throw inlineError(plan, slices.end.observed, this.#inlineMs);
-      return slices.complete(report);
+      const tool = plan.tool.manifest.name;
+      return await runArtifact(ready, { tool, plan, io, turns: this.#turns, inlineMs: this.#inlineMs });
     } finally {
       this.#gate.leave();
     }
@@ -100,21 +90,4 @@ export class InlineDriver implements WasmDriver {
   async close(): Promise<void> {
     this.#engine.close();
   }
-}
-
-function bytesOf(plan: Plan): { readonly memoryBytes: number; readonly diskBytes: number } {
-  const memoryBytes = enforcedValue(plan, "memory") ?? profiles[plan.profile].defaults.memory;
-  if (memoryBytes === undefined)
-    throw new ToolRuntimeError("ERR_INTERNAL", 'Cannot run a task on backend "wasm": its plan has no memory limit');
-  const diskBytes = enforcedValue(plan, "disk") ?? memoryBytes;
-  return { memoryBytes, diskBytes: Math.min(diskBytes, Math.floor(memoryBytes / 2)) };
-}
-
-function inlineError({ tool }: Plan, observedMs: number, mostMs: number): ToolRuntimeError {
-  const { name } = tool.manifest;
-  return new ToolRuntimeError(
-    "ERR_LIMIT_INLINE",
-    `Cannot go on with the tool "${name}" in the serving process: it held the event loop for ${Math.round(observedMs)} ms where nothing can suspend it, the most is ${mostMs} ms; run it in profile "hardened", which gives it a process of its own`,
-    { started: true, details: { tool: name, limit: "inline", value: mostMs, observed: observedMs } },
-  );
 }

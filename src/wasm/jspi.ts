@@ -6,7 +6,7 @@ type AnyFunction = (...parameters: never[]) => unknown;
 
 interface Jspi {
   readonly Suspending: new (host: AnyFunction) => WebAssembly.ImportValue;
-  readonly promising: (guest: () => unknown) => () => Promise<unknown>;
+  readonly promising: <P extends readonly unknown[]>(guest: (...parameters: P) => unknown) => (...parameters: P) => Promise<unknown>;
 }
 
 function isJspi(api: object): api is Jspi {

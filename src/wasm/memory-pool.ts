@@ -1,5 +1,5 @@
 import { ToolRuntimeError } from "../errors.ts";
-import { pageBytes } from "./ingest.ts";
+import { pageBytes, type Bounds } from "./binary.ts";
 
 /** A memory that one run holds. */
 export interface Lease {
@@ -8,6 +8,17 @@ export interface Lease {
   readonly maxBytes: number;
   readonly source: string;
 }
+
+/** A memory of at most so many bytes for a module that wants these bounds. */
+export interface Wish {
+  /** For messages. */
+  readonly tool: string;
+  /** What the module says of its memory, in pages. */
+  readonly bounds: Bounds;
+  readonly limitBytes: number;
+}
+
+const maxPages = 65_536;
 
 interface SizeClass {
   readonly min: number;
@@ -29,6 +40,23 @@ export class MemoryPool {
 
   constructor(maxFreeBytes: number) {
     this.#maxFreeBytes = maxFreeBytes;
+  }
+
+  /**
+   * A memory that grows to the limit, or to the module's own maximum where that is smaller.
+   *
+   * @throws `ERR_LIMIT_MEMORY` where the module begins with more, `ERR_BACKEND_FAILED`.
+   */
+  lease({ tool, bounds, limitBytes }: Wish): Lease {
+    const { min, max = maxPages } = bounds;
+    const cap = Math.min(Math.floor(limitBytes / pageBytes), max, maxPages);
+    if (min <= cap) return this.take(min, cap);
+    const [needed, limit] = [min * pageBytes, cap * pageBytes];
+    throw new ToolRuntimeError(
+      "ERR_LIMIT_MEMORY",
+      `Cannot start the tool "${tool}": it begins with ${needed} bytes of memory, its limit "memory" leaves it ${limit}`,
+      { details: { limit: "memory", value: limit, observed: needed } },
+    );
   }
 
   /** @throws `ERR_BACKEND_FAILED` where the machine has no room for another memory. */
@@ -58,6 +86,11 @@ export class MemoryPool {
     this.#classes.set(key, sizeClass);
     return sizeClass;
   }
+}
+
+/** Whether the limit is what bounds the memory, and not the module's own smaller maximum. */
+export function isCapped({ max }: Bounds, limitBytes: number): boolean {
+  return max === undefined || max * pageBytes > limitBytes;
 }
 
 function classKey(min: number, max: number): number {

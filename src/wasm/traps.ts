@@ -1,5 +1,5 @@
 import type { Exit } from "../backend.ts";
-import { depthName } from "./meter/index.ts";
+import { depthName } from "./meter/names.ts";
 
 /** The traps of the specification by what the engines' messages have in common (V8, JavaScriptCore, SpiderMonkey). */
 const trapPatterns: readonly [RegExp, string][] = [

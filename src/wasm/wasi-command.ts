@@ -1,57 +1,46 @@
 import type { Exit, RunIo, RunReport } from "../backend.ts";
-import { ToolRuntimeError } from "../errors.ts";
 import type { LimitReading } from "../limits.ts";
+import type { CompiledArtifact } from "../tool.ts";
 import type { ReadyArtifact, WasmRun } from "./artifact.ts";
 import type { Bounds } from "./binary.ts";
+import { FactReader } from "./facts.ts";
 import { collectOutputs } from "./outputs.ts";
-import { compileModule, ingestModule, pageBytes, type Making } from "./ingest.ts";
 import { requireJspi } from "./jspi.ts";
-import type { Lease, MemoryPool } from "./memory-pool.ts";
-import { checkpointName, hostNamespace, memoryName, startName, waitName, type MeteredModule } from "./meter/index.ts";
+import { isCapped, type Lease, type MemoryPool } from "./memory-pool.ts";
+import { checkpointName, hostNamespace, memoryName, startName, waitName } from "./meter/names.ts";
+import type { ReadyParts } from "./ready.ts";
 import { trapOfInstance } from "./traps.ts";
 import { AbiTrap, createWasi, FileSystem, ProcExit, type Wasi } from "./wasi/index.ts";
 import { wasiOptions } from "./wasi-options.ts";
-import { assertWasiTypes, isWasiImport, wasiNamespace } from "./wasi-types.ts";
+import { wasiNamespace } from "./wasi-types.ts";
 
 /** The functions of WASI in which a guest waits. Who writes to a slow reader waits at the next checkpoint. */
 export const waitingFunctions: ReadonlySet<string> = new Set(["poll_oneoff", "random_get"]);
-/**
- * Makes a WASI preview 1 command ready: a module that exports `_start` and `memory`.
- *
- * @throws `ERR_ARTIFACT_INVALID`, `ERR_IMPORT_DENIED`, `ERR_LIMIT_COMPILE`.
- */
-export async function readyWasiCommand(bytes: Uint8Array, making: Making, pool: MemoryPool): Promise<ReadyArtifact> {
-  const { tool } = making;
-  const ingested = await ingestModule(bytes, making, {
-    allows: isWasiImport,
-    memory: "import",
-    start: "export",
-  });
-  assertWasiTypes(ingested.imports, tool);
-  const hasEntry = ingested.functions.get("_start") === "->";
-  if (!hasEntry || ingested.memory === undefined) {
-    const missing = hasEntry ? "no memory of its own" : 'no function "_start" without parameters and results';
-    throw new ToolRuntimeError(
-      "ERR_ARTIFACT_INVALID",
-      `Cannot take the WebAssembly module of the tool "${tool}" as a WASI command: it has ${missing}`,
-      { details: { tool } },
-    );
-  }
-  const module = await compileModule(ingested.bytes, making);
-  return new WasiCommand({ tool, module, pool, ingested, memory: ingested.memory });
+/** By this name an artifact of one module has it. */
+export const mainModule = "main";
+
+/** @throws `ERR_ARTIFACT_UNSUPPORTED`. */
+export function readyWasiCommand({ facts, modules }: CompiledArtifact, { tool, pool }: ReadyParts): ReadyArtifact {
+  const reader = new FactReader(facts, tool);
+  const memory = reader.bounds("memory");
+  const module = modules[mainModule];
+  if (memory === undefined || module === undefined) throw reader.missing(memory === undefined ? "memory" : mainModule);
+  const entries = reader.flag("hasStart") ? [startName, "_start"] : ["_start"];
+  return new WasiCommand({ tool, module, pool, memory, entries, names: reader.texts("functions") });
 }
 
 interface Parts {
   readonly tool: string;
   readonly module: WebAssembly.Module;
   readonly pool: MemoryPool;
-  readonly ingested: MeteredModule;
   readonly memory: Bounds;
+  /** The functions of WASI that it imports. */
+  readonly names: readonly string[];
+  readonly entries: readonly string[];
 }
 
 class WasiCommand implements ReadyArtifact {
   readonly abi = "wasi-p1";
-  readonly weight: number;
   readonly #tool: string;
   readonly #module: WebAssembly.Module;
   readonly #names: readonly string[];
@@ -59,15 +48,13 @@ class WasiCommand implements ReadyArtifact {
   readonly #pool: MemoryPool;
   readonly #entries: readonly string[];
 
-  constructor({ tool, module, pool, ingested, memory }: Parts) {
+  constructor({ tool, module, pool, memory, names, entries }: Parts) {
     this.#tool = tool;
     this.#module = module;
-    this.#names = [...new Set(ingested.imports.map(({ name }) => name))];
+    this.#names = names;
     this.#memory = memory;
     this.#pool = pool;
-    this.#entries = ingested.hasStart ? [startName, "_start"] : ["_start"];
-    // Machine code is several times the size of the bytes it comes from.
-    this.weight = ingested.bytes.length * 4;
+    this.#entries = entries;
   }
 
   async run(run: WasmRun): Promise<RunReport> {
@@ -75,7 +62,7 @@ class WasiCommand implements ReadyArtifact {
     const waiting = slices.ready();
     if (waiting !== undefined) await waiting;
     io.signal.throwIfAborted();
-    const lease = this.#lease(run.memoryBytes);
+    const lease = this.#pool.lease({ tool: this.#tool, bounds: this.#memory, limitBytes: run.memoryBytes });
     const fs = fillFileSystem(io, run);
     const quotaBytes = fs.quota.bytesLeft;
     const wasi = createWasi(wasiOptions(run, { program: this.#tool, fs, stdout: "stdout" }));
@@ -88,32 +75,17 @@ class WasiCommand implements ReadyArtifact {
       if (!slices.isOver) throw error;
       exit = { kind: "trapped", trap: "ended by the host" };
     }
-    const isCapped = this.#isCapped(run.memoryBytes);
-    const readings = readLimits({ lease, isCapped, quotaBytes, bytesLeft: fs.quota.bytesLeft });
+    const readings = readLimits({
+      lease,
+      isCapped: isCapped(this.#memory, run.memoryBytes),
+      quotaBytes,
+      bytesLeft: fs.quota.bytesLeft,
+    });
     // Nothing of a run that a limit or somebody from outside ended is handed out or used again.
     if (slices.isOver) return { exit, readings, files: [] };
     const files = collectOutputs(fs.files("out"), { maxFiles: io.maxOutputFiles, maxBytes: quotaBytes });
     if (exit.kind === "exited") this.#pool.give(lease);
     return { exit, readings, files };
-  }
-
-  #lease(memoryBytes: number): Lease {
-    const { min, max } = this.#memory;
-    const cap = Math.min(Math.floor(memoryBytes / pageBytes), max ?? Number.POSITIVE_INFINITY, 65_536);
-    if (min <= cap) return this.#pool.take(min, cap);
-    const [needed, limit] = [min * pageBytes, cap * pageBytes];
-    throw new ToolRuntimeError(
-      "ERR_LIMIT_MEMORY",
-      `Cannot start the tool "${this.#tool}": it begins with ${needed} bytes of memory, its limit "memory" is ${limit}`,
-      {
-        details: { limit: "memory", value: limit, observed: needed },
-      },
-    );
-  }
-
-  /** Whether the plan's limit is what bounds the memory, and not the module's own smaller maximum. */
-  #isCapped(memoryBytes: number): boolean {
-    return this.#memory.max === undefined || this.#memory.max * pageBytes > memoryBytes;
   }
 
   #imports(wasi: Wasi, lease: Lease, { slices }: WasmRun): WebAssembly.Imports {
@@ -186,12 +158,12 @@ interface Measures {
   readonly bytesLeft: number;
 }
 
-function readLimits({ lease, isCapped, quotaBytes, bytesLeft }: Measures): LimitReading[] {
+function readLimits({ lease, isCapped: hasLimit, quotaBytes, bytesLeft }: Measures): LimitReading[] {
   const peak = lease.memory.buffer.byteLength;
   // Below the cap nothing tells whether the guest was refused memory that it asked for.
   const reached = peak >= lease.maxBytes ? "yes" : "unknown";
   return [
-    { limit: "memory", applied: lease.maxBytes, source: lease.source, peak, hit: isCapped ? reached : "no" },
+    { limit: "memory", applied: lease.maxBytes, source: lease.source, peak, hit: hasLimit ? reached : "no" },
     {
       limit: "disk",
       applied: quotaBytes,

@@ -11,14 +11,17 @@ test("--version prints the package's version", async () => {
 });
 
 describe("--help", () => {
-  test.each(["", "run", "serve", "tools", "tools list", "tools describe", "tools add", "doctor"])("of toolruntime %s", async (command) => {
-    const path = command.split(" ").filter((word) => word !== "");
-    const { code, stdout, stderr } = await cli([...path, "--help"]);
-    expect(code).toBe(0);
-    expect(stderr).toBe("");
-    expect(stdout).toContain(`USAGE ${["toolruntime", ...path].join(" ")}`);
-    expect(stdout).toContain("Examples:");
-  });
+  test.each(["", "run", "serve", "tools", "tools list", "tools describe", "tools add", "build", "deploy", "deploy cloudflare", "doctor"])(
+    "of toolruntime %s",
+    async (command) => {
+      const path = command.split(" ").filter((word) => word !== "");
+      const { code, stdout, stderr } = await cli([...path, "--help"]);
+      expect(code).toBe(0);
+      expect(stderr).toBe("");
+      expect(stdout).toContain(`USAGE ${["toolruntime", ...path].join(" ")}`);
+      expect(stdout).toContain("Examples:");
+    },
+  );
 
   test.skipIf(!hasTerminal)("has colours on a terminal only, and none there with NO_COLOR", async () => {
     const [piped, plain, coloured] = await Promise.all([
@@ -35,7 +38,7 @@ describe("--help", () => {
 
 test.each([
   [["rnu"], 'Unknown command "rnu"; did you mean "run"?'],
-  [["bogus-command"], "toolruntime has run, serve, tools, doctor"],
+  [["bogus-command"], "toolruntime has run, serve, tools, build, deploy, doctor"],
   [["tools", "lst"], 'did you mean "list"?'],
   [["--verison"], 'Unknown option "--verison"'],
   [["run", "x", "--securty", "dev"], 'did you mean "--security"?'],

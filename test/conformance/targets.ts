@@ -3,6 +3,8 @@ import type { ConformanceOptions, Guests, OpenOptions } from "../../src/conforma
 import { commandGuest, traceFolder, wasmGuest } from "../../src/conformance/guests/node.ts";
 import { createRuntime, type Backend, type Runtime, type SecurityProfile } from "../../src/index.ts";
 import { wasm } from "../../src/wasm/index.ts";
+import { processDriver } from "../../src/wasm/process/index.ts";
+import { bundleChild } from "../abuse/bundled-child.ts";
 
 /** A variable of this process that no tool may see. */
 export const canary = { name: "TOOLRUNTIME_CANARY", value: "canary-7f3a9c" } as const;
@@ -55,7 +57,8 @@ let wasmGuests: Promise<Guests> | undefined;
 export async function wasmTarget({ open = openRight, promptMs, profile = "dev" }: TargetOptions = {}): Promise<Target> {
   process.env[canary.name] = canary.value;
   wasmGuests ??= wasmGuest();
-  const backend = wasm();
+  const child = profile === "hardened" ? await bundleChild() : undefined;
+  const backend = child === undefined ? wasm() : wasm({ process: processDriver({ maxChildren: 6, entry: child.entry }) });
   const options: ConformanceOptions = {
     name: backend.name,
     open: (settings) => open(backend, settings),
@@ -64,5 +67,12 @@ export async function wasmTarget({ open = openRight, promptMs, profile = "dev" }
     canary,
     ...(promptMs === undefined ? {} : { promptMs }),
   };
-  return { options, backend, close: () => backend.close() };
+  return {
+    options,
+    backend,
+    async close() {
+      await backend.close();
+      child?.remove();
+    },
+  };
 }

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { bundle, engines, findBinary, openWorker, runScript, type Engine } from "../../bench/engines.ts";
 import { callingModule } from "../abuse/modules/binary.ts";
 import type { BackendReport, Demands } from "./backend/program.ts";
+import { deploy } from "./backend/built.ts";
 import type { ToolData } from "./backend/tools.ts";
 import { throwing } from "./backend/throwing.ts";
 
@@ -55,23 +56,21 @@ async function toolData(): Promise<ToolData[]> {
 async function tryOn(engine: Engine, data: readonly ToolData[]): Promise<BackendReport> {
   const head = `import { openSubject, tryBackend } from "./backend/program.ts";
     import { openTools } from "./backend/tools.ts";
-    import { prepareAhead } from "./backend/ahead.ts";
-    const tools = await openTools(${JSON.stringify(data)});
+    const tools = await openTools(${JSON.stringify(data)}, built);
     const subject = openSubject();
     const report = () => tryBackend(subject, tools, ${JSON.stringify(demands)});`;
   const folder = fileURLToPath(new URL(".", import.meta.url));
   if (engine !== "workerd") {
     return JSON.parse(
-      await runScript(engine, await bundle(`${head} console.log(JSON.stringify(await report()));`, folder), { timeoutMs: 50_000 }),
+      await runScript(engine, await bundle(`const built = {}; ${head} console.log(JSON.stringify(await report()));`, folder), {
+        timeoutMs: 50_000,
+      }),
     );
   }
-  const main = `${head}
-    for (const isDeterministic of [false, true]) {
-      const refused = await prepareAhead(subject.backend, tools.all, isDeterministic);
-      for (const error of refused.values()) throw error;
-    }
+  const { modules, code } = await deploy(data);
+  const main = `${code} ${head}
     export default { fetch: async () => Response.json(await report()) };`;
-  await using worker = await openWorker(await bundle(main, folder));
+  await using worker = await openWorker(await bundle(main, folder), { modules });
   return JSON.parse(await (await fetch(worker.url)).text());
 }
 

@@ -28,7 +28,7 @@ async function bundle(path: string): Promise<{ text: string; outside: string[] }
 }
 
 describe("bundles for workerd", () => {
-  for (const path of ["index.ts", "edge/index.ts", "wasm/index.ts", "wasm/meter/index.ts"]) {
+  for (const path of ["index.ts", "client.ts", "adapters/remote/index.ts", "edge/index.ts", "wasm/index.ts", "wasm/meter/index.ts"]) {
     it(`src/${path} has no import of node:`, async () => {
       const { text, outside } = await bundle(path);
       expect(text.length).toBeGreaterThan(1000);

@@ -39,7 +39,7 @@ function partOf(path: string): string {
   if (first === "wasm" && third === "jco") return "wasm/jco";
   if (first === "wasm") return second === "process" || second === "thread" ? `wasm/${second}` : "wasm";
   if (first === "backends" || first === "adapters") return `${first}/${second}`;
-  if (first === "edge") return second === "worker.ts" ? "edge/worker" : "edge";
+  if (first === "edge") return /^worker(?:-[a-z]+)?\.ts$/.test(second) ? "edge/worker" : "edge";
   return first;
 }
 
@@ -56,15 +56,24 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   "wasm/thread": [...node, "wasm"],
   "wasm/jco": [...node, "wasm"],
   "backends/unsafe": node,
+  "backends/oci": node,
+  "backends/docker": [...node, "backends/oci"],
   edge: portable,
   conformance: portable,
-  "adapters/executor": [...node, "wasm", "wasm/process", "wasm/thread", "wasm/jco", "edge", "backends/unsafe"],
-  "edge/worker": [...portable, "edge", "wasm"],
+  "adapters/executor": [...node, "wasm", "wasm/process", "wasm/thread", "wasm/jco", "edge", "backends/unsafe", "backends/docker"],
+  "adapters/remote": portable,
+  "edge/worker": [...portable, "edge", "wasm", "adapters/remote"],
   cli: [...node, "wasm", "wasm/process", "wasm/jco", "edge", "backends/unsafe", "adapters/executor"],
 };
 
 /** The packages that the root files may use: zod, one JSON Schema validator that needs no `eval`, one for near names. */
-const rootPackages: ReadonlySet<string> = new Set(["zod", "@cfworker/json-schema", "fastest-levenshtein"]);
+const rootPackages: ReadonlySet<string> = new Set([
+  "zod/mini",
+  "zod/v4/core",
+  "zod/v4/locales",
+  "@cfworker/json-schema",
+  "fastest-levenshtein",
+]);
 
 /** Parts that may use Node. Files with `node` in their name are Node's own entry of a portable part. */
 const nodeParts: ReadonlySet<string> = new Set([
@@ -73,6 +82,8 @@ const nodeParts: ReadonlySet<string> = new Set([
   "wasm/thread",
   "wasm/jco",
   "backends/unsafe",
+  "backends/oci",
+  "backends/docker",
   "adapters/executor",
   "cli",
 ]);

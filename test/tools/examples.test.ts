@@ -15,7 +15,7 @@ describe.each(toolNames)("%s", (name) => {
     expect(examples.filter(({ output }) => output === undefined)).toEqual([]);
   });
 
-  test.each(["wasm", "command"] as const)("gives its examples' outputs as %s, where it has that artifact", async (artifact) => {
+  test.each(["wasm", "code", "command"] as const)("gives its examples' outputs as %s, where it has that artifact", async (artifact) => {
     const tool = await load(name);
     if (tool.manifest.artifacts[artifact] === undefined) return;
     for (const { input, files, output } of tool.manifest.examples ?? []) {

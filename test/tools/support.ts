@@ -7,6 +7,7 @@ import { unsafe } from "../../src/backends/unsafe/index.ts";
 import { loadTool } from "../../src/internal/node/tool-folder.ts";
 import { jcoTranspiler } from "../../src/wasm/component/jco/index.ts";
 import { wasm } from "../../src/wasm/index.ts";
+import { quickJs } from "../../src/wasm/javascript/node.ts";
 
 export { toolsFolder };
 
@@ -23,6 +24,8 @@ export const load = (name: string): Promise<Tool> => loadTool(join(toolsFolder, 
 
 export interface Bench extends AsyncDisposable {
   readonly wasm: Runtime;
+  /** The same as for WebAssembly. */
+  readonly code: Runtime;
   readonly command: Runtime;
   fileOf(result: Result, path: string): Promise<Uint8Array>;
 }
@@ -32,8 +35,10 @@ export function openBench(): Bench {
   const blobs = memoryBlobStore();
   const node = dirname(process.execPath);
   const commands = unsafe({ acceptUnsafe: true, warn: () => undefined, path: `${node}:/usr/local/bin:/usr/bin:/bin` });
+  const sandbox = createRuntime({ backend: wasm({ components: jcoTranspiler(), javascript: quickJs() }), security: "dev", blobs });
   const bench = {
-    wasm: createRuntime({ backend: wasm({ components: jcoTranspiler() }), security: "dev", blobs }),
+    wasm: sandbox,
+    code: sandbox,
     command: createRuntime({ backend: commands, security: "dev", blobs }),
   };
   return {

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { assertDigest, defineTool, parseManifest, type ManifestInput } from "../../src/tool.ts";
+import { assertDigest } from "../../src/internal/digest.ts";
+import { defineTool, parseManifest, type ManifestInput } from "../../src/tool.ts";
 import { codeOf, errorOf, manifestWith, toolWith } from "./support.ts";
 
 /** A manifest from somebody who does not use our types. */

@@ -9,7 +9,8 @@ import { defineTool, type Tool } from "../../src/tool.ts";
 import { BoundError } from "../../src/wasm/binary.ts";
 import { WeightedCache } from "../../src/wasm/cache.ts";
 import { wasm } from "../../src/wasm/index.ts";
-import { compileModule, ingestModule, type IngestOptions, type Making } from "../../src/wasm/ingest.ts";
+import { compileModule, type Compiling } from "../../src/wasm/compile.ts";
+import { ingestModule, type IngestOptions, type Making } from "../../src/wasm/ingest.ts";
 import { MemoryPool } from "../../src/wasm/memory-pool.ts";
 import { checkpointName, defaultBounds, hostNamespace, memoryName, meterModule, startName, waitName } from "../../src/wasm/meter/index.ts";
 import { createWasi, FileSystem, ProcExit, wasiFunctionNames } from "../../src/wasm/wasi/index.ts";
@@ -30,14 +31,15 @@ import {
 import { codeOf, manifestWith } from "./support.ts";
 
 const grantAll = { allows: () => true, memory: "import" } as const;
-const making: Making = { tool: "t", deterministic: false, maxCompileMs: 10_000 };
+const making: Making = { tool: "t", deterministic: false };
+const compiling: Compiling = { tool: "t", maxCompileMs: 10_000 };
 const ingest = (bytes: Uint8Array, options: Partial<IngestOptions> = {}) => ingestModule(bytes, making, { ...grantAll, ...options });
 /** What a metered module imports, besides its memory. */
 const metering = { [checkpointName]: () => -1, [waitName]: () => -1 };
 const aPage = section(5, vector([[0, 1]]));
 
 async function compiled(bytes: Uint8Array, options: Partial<IngestOptions> = {}): Promise<WebAssembly.Module> {
-  return compileModule((await ingest(bytes, options)).bytes, making);
+  return compileModule((await ingest(bytes, options)).bytes, compiling);
 }
 
 function tablesOf(...tables: readonly (readonly number[])[]): Uint8Array<ArrayBuffer> {
@@ -139,9 +141,9 @@ describe("ingest", () => {
   test("A11: a module that takes longer to compile than it may is refused", async () => {
     // More code than any engine validates within a thousandth of a millisecond.
     const { bytes } = await ingest(readFileSync(new URL("../../examples/tools/sqlite-query/sqlite-query.wasm", import.meta.url)));
-    const late = compileModule(bytes, { ...making, maxCompileMs: 0.001 });
+    const late = compileModule(bytes, { ...compiling, maxCompileMs: 0.001 });
     await expect(late).rejects.toMatchObject({ code: "ERR_LIMIT_COMPILE", details: { limit: "compile", value: 0.001 } });
-    await expect(compileModule(bytes, making)).resolves.toBeInstanceOf(WebAssembly.Module);
+    await expect(compileModule(bytes, compiling)).resolves.toBeInstanceOf(WebAssembly.Module);
   });
 
   test("large modules are rewritten elsewhere where there is a way to, and its refusals are those of here", async () => {

@@ -6,10 +6,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readyComponent } from "../../src/wasm/component/component.ts";
 import { jcoTranspiler, type JcoOptions } from "../../src/wasm/component/jco/index.ts";
+import { makeComponent } from "../../src/wasm/component/make.ts";
 import type { ComponentTranspiler, TranspileRequest } from "../../src/wasm/component/transpiler.ts";
-import { guest, guestPath, makingOf, runOnce } from "./support.ts";
+import { guest, guestPath, makingOf, readyWith, runOnce } from "./support.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 let folder: string;
@@ -20,7 +20,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 async function answer(options: JcoOptions): Promise<string> {
-  const artifact = await readyComponent(guest("text"), makingOf("text"), { transpiler: jcoTranspiler(options) });
+  const artifact = await readyWith(jcoTranspiler(options), "text");
   return (await runOnce(artifact, { input: "kept" })).stdout;
 }
 
@@ -72,7 +72,7 @@ test("a component is transpiled once, however many ask", async () => {
       return transpiled;
     },
   };
-  await Promise.all([1, 2, 3].map(() => readyComponent(guest("text"), makingOf("text"), { transpiler: counting })));
+  await Promise.all([1, 2, 3].map(() => readyWith(counting, "text")));
   expect(made).toHaveLength(3);
   expect(new Set(made).size).toBe(1);
 });
@@ -96,7 +96,7 @@ test("the event loop goes on while jco works", async () => {
 
 describe("without jco", () => {
   test("no transpiler is an error that says what to install", async () => {
-    const refusal = readyComponent(guest("text"), makingOf("text"), { transpiler: undefined });
+    const refusal = makeComponent(guest("text"), makingOf("text"), { entry: "run", transpiler: undefined });
     await expect(refusal).rejects.toMatchObject({ code: "ERR_BACKEND_UNAVAILABLE" });
     await expect(refusal).rejects.toThrow("npm install @bytecodealliance/jco");
   });
@@ -107,11 +107,11 @@ describe("without jco", () => {
     writeFileSync(join(elsewhere, "package.json"), '{"type":"module"}');
     const script = `
       import { readFileSync } from "node:fs";
-      import { readyComponent } from "./src/wasm/component/component.ts";
+      import { makeComponent } from "./src/wasm/component/make.ts";
       import { jcoTranspiler } from "./src/wasm/component/jco/index.ts";
       const bytes = new Uint8Array(readFileSync(${JSON.stringify(guestPath("text"))}));
-      const making = { tool: "text", deterministic: false, maxCompileMs: 10_000 };
-      await readyComponent(bytes, making, { transpiler: jcoTranspiler() }).catch(({ code, message }) => console.log(code, message));
+      const options = { entry: "run", transpiler: jcoTranspiler() };
+      await makeComponent(bytes, { tool: "text", deterministic: false }, options).catch(({ code, message }) => console.log(code, message));
     `;
     const { stdout, stderr } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script], { cwd: elsewhere });
     expect(stdout).toMatch(/^ERR_BACKEND_UNAVAILABLE .*npm install @bytecodealliance\/jco\n$/);
@@ -140,15 +140,12 @@ test("a run in a process of its own prints nothing, and importing loads nothing"
   const script = `
     import { registerHooks } from "node:module";
     registerHooks({ load(url, context, next) { if (url.includes("node_modules")) console.log(url); return next(url, context); } });
-    const { readyComponent } = await import("./src/wasm/component/component.ts");
-    const { jcoTranspiler } = await import("./src/wasm/component/jco/index.ts");
-    const { guest, makingOf, runOnce } = await import("./test/wasm-component/support.ts");
-    const artifact = await readyComponent(guest("command"), makingOf("text"), { transpiler: jcoTranspiler() });
-    const { stdout } = await runOnce(artifact, { input: "host" });
+    const { ready, runOnce } = await import("./test/wasm-component/support.ts");
+    const { stdout } = await runOnce(await ready("command"), { input: "host" });
     console.log(stdout);
   `;
   const { stdout, stderr } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script], { cwd: root });
-  expect(stdout).toBe("1 text\n");
+  expect(stdout).toBe("1 command\n");
   expect(stderr).toBe("");
 });
 

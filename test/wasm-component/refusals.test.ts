@@ -2,14 +2,13 @@ import { assert, nat, property, string } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BinaryError, encodeName } from "../../src/wasm/binary.ts";
 import { readComponent } from "../../src/wasm/component/binary.ts";
-import { readyComponent } from "../../src/wasm/component/component.ts";
 import { checkCoreName, checkExternName } from "../../src/wasm/component/names.ts";
 import { jcoTranspiler } from "../../src/wasm/component/jco/index.ts";
+import { makeComponent } from "../../src/wasm/component/make.ts";
 import { componentOf, guest, importing, makingOf } from "./support.ts";
 
 const transpiler = jcoTranspiler();
-const refuse = (bytes: Uint8Array, entry?: string): Promise<unknown> =>
-  readyComponent(bytes, makingOf("refused"), { transpiler, ...(entry === undefined ? {} : { entry }) });
+const refuse = (bytes: Uint8Array, entry = "run"): Promise<unknown> => makeComponent(bytes, makingOf("refused"), { transpiler, entry });
 
 /** Whether it is taken; an error that is no refusal goes through. */
 function accepts(read: () => unknown): boolean {

@@ -2,10 +2,10 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { ReadyArtifact } from "../../src/wasm/artifact.ts";
 import { encodeName, encodeU32 } from "../../src/wasm/binary.ts";
-import { readyComponent } from "../../src/wasm/component/component.ts";
 import { jcoTranspiler } from "../../src/wasm/component/jco/index.ts";
-
-import { makingOf } from "../wasm-extism/support.ts";
+import { makeComponent } from "../../src/wasm/component/make.ts";
+import type { ComponentTranspiler } from "../../src/wasm/component/transpiler.ts";
+import { makingOf, readyOf } from "../wasm-extism/support.ts";
 
 export { endedByHost, makingOf, MiB, runOf, runOnce, type Ran, type RunOptions } from "../wasm-extism/support.ts";
 
@@ -19,8 +19,12 @@ export function guest(name: string): Uint8Array {
   return new Uint8Array(readFileSync(guestPath(name)));
 }
 
-export function ready(name: string, entry?: string): Promise<ReadyArtifact> {
-  return readyComponent(guest(name), makingOf(name), { transpiler, ...(entry === undefined ? {} : { entry }) });
+export function ready(name: string, entry = "run"): Promise<ReadyArtifact> {
+  return readyWith(transpiler, name, entry);
+}
+
+export async function readyWith(own: ComponentTranspiler, name: string, entry = "run"): Promise<ReadyArtifact> {
+  return readyOf("component", name, await makeComponent(guest(name), makingOf(name), { entry, transpiler: own }));
 }
 
 /** A component of these sections, in the given order. */

@@ -1,8 +1,14 @@
 import { readFileSync } from "node:fs";
 import type { InputFile, RunIo, RunReport } from "../../src/backend.ts";
+import type { WasmAbi } from "../../src/tool.ts";
+import { artifactFormat } from "../../src/wasm/agreed.ts";
 import type { ReadyArtifact, WasmRun } from "../../src/wasm/artifact.ts";
-import { readyExtism } from "../../src/wasm/extism/plugin.ts";
+import { makeExtism } from "../../src/wasm/extism/make.ts";
+import { compileArtifact } from "../../src/wasm/compile.ts";
 import type { Making } from "../../src/wasm/ingest.ts";
+import type { MadeParts } from "../../src/wasm/made.ts";
+import { MemoryPool } from "../../src/wasm/memory-pool.ts";
+import { readyArtifact } from "../../src/wasm/ready.ts";
 import { Slices } from "../../src/wasm/slices.ts";
 import { systemClock } from "../../src/wasm/wasi/clock.ts";
 import type { Surroundings } from "../../src/wasm/surroundings.ts";
@@ -18,11 +24,17 @@ export function guest(name: string): Uint8Array {
 }
 
 export function makingOf(tool: string): Making {
-  return { tool, deterministic: false, maxCompileMs: 10_000 };
+  return { tool, deterministic: false };
 }
 
-export function ready(name: string, entry?: string): Promise<ReadyArtifact> {
-  return readyExtism(guest(name), makingOf(name), entry === undefined ? {} : { entry });
+/** Compiles what an ABI made, and has it run with memories of its own. */
+export async function readyOf(abi: WasmAbi, tool: string, parts: MadeParts): Promise<ReadyArtifact> {
+  const made = { format: artifactFormat, abi, of: `sha256:${"0".repeat(64)}`, deterministic: false, ...parts } as const;
+  return readyArtifact(await compileArtifact(made, { tool, maxCompileMs: 10_000 }), { tool, pool: new MemoryPool(16 * MiB) });
+}
+
+export async function ready(name: string, entry = "run"): Promise<ReadyArtifact> {
+  return readyOf("extism", name, await makeExtism(guest(name), makingOf(name), { entry }));
 }
 
 /** The exit of a run that a limit or somebody outside ended; the runtime says why. */

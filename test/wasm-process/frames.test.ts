@@ -3,9 +3,10 @@ import { createServer, connect, type Socket } from "node:net";
 import * as fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { Channel } from "../../src/wasm/process/channel.ts";
-import { ChildIo } from "../../src/wasm/process/child-io.ts";
-import { encodeFrame, FrameDecoder, frameKinds, ProtocolError, type Frame, type FrameKind } from "../../src/wasm/process/frames.ts";
-import { childBounds, outputWindow, serviceBounds, type PlanFacts } from "../../src/wasm/process/protocol.ts";
+import { childBounds, serviceBounds } from "../../src/wasm/process/protocol.ts";
+import { encodeFrame, FrameDecoder, frameKinds, ProtocolError, type Frame, type FrameKind } from "../../src/wasm/wire/frames.ts";
+import { GuestIo } from "../../src/wasm/wire/guest-io.ts";
+import { outputWindow, type PlanFacts } from "../../src/wasm/wire/messages.ts";
 import { until } from "./support.ts";
 
 const wide = { json: 2 ** 20, payload: 2 ** 20 };
@@ -111,10 +112,14 @@ async function socketPair(): Promise<[Socket, Socket]> {
 describe("the output of a child", () => {
   const message = { plan: {} as PlanFacts, id: "ex_1", stdinBytes: 0, files: [], env: {}, maxOutputFiles: 0 };
   const runFrame: Frame = { kind: frameKinds.run, run: 1, json: "", payload: new Uint8Array(0) };
+  const guestIo = (client: Socket): GuestIo => {
+    const channel = new Channel(client, serviceBounds);
+    return new GuestIo((kind, parts) => void channel.send(kind, 1, parts), runFrame, message);
+  };
 
   it("may be ahead of its reader by the window, and waits from there on", async () => {
     const [client, service] = await socketPair();
-    const io = new ChildIo(new Channel(client, serviceBounds), runFrame, message);
+    const io = guestIo(client);
     const received: number[] = [];
     void new Channel(service, (kind) => childBounds(kind, 0))
       .read(({ payload }) => void received.push(payload.length))
@@ -138,7 +143,7 @@ describe("the output of a child", () => {
 
   it("in many small writes waits too, and stays in order where one is large and nobody waits", async () => {
     const [client, service] = await socketPair();
-    const io = new ChildIo(new Channel(client, serviceBounds), runFrame, message);
+    const io = guestIo(client);
     const received: Uint8Array[] = [];
     void new Channel(service, (kind) => childBounds(kind, 0)).read(({ payload }) => void received.push(payload)).catch(() => undefined);
     let writes = 1;
@@ -155,7 +160,7 @@ describe("the output of a child", () => {
 
   it("that waits goes no further when the run is ended", async () => {
     const [client] = await socketPair();
-    const io = new ChildIo(new Channel(client, serviceBounds), runFrame, message);
+    const io = guestIo(client);
     const waiting = io.stdout(new Uint8Array(200_000));
     io.end(new Error("over"));
     await expect(waiting).rejects.toThrow("over");

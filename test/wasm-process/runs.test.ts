@@ -2,6 +2,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { defineTool, type Result, type Runtime, type Task } from "../../src/index.ts";
 import { createRuntime } from "../../src/index.ts";
+import { jcoTranspiler } from "../../src/wasm/component/jco/index.ts";
+import type { ComponentTranspiler } from "../../src/wasm/component/transpiler.ts";
 import { wasm } from "../../src/wasm/index.ts";
 import { action, codeOf, errorOf, openBench, probe, probeBytes, toolFrom, toolOf, until } from "./support.ts";
 
@@ -137,9 +139,45 @@ describe("a component", () => {
   });
 
   it("runs where one is", async () => {
-    const components = new URL("../../src/wasm/component/jco/index.ts", import.meta.url);
-    const { runtime: own } = openBench({ components, spares: 0 });
+    const { runtime: own } = openBench({ components: jcoTranspiler(), spares: 0 });
     const { stdout } = await own.execute({ tool: await toolOf(bytes, "component"), input: { text: "abc" } });
     expect(stdout).toBe('{"TEXT":"ABC"}');
+  });
+});
+
+describe("an artifact", () => {
+  it("is made once in the service, whatever the number of processes that get it", async () => {
+    const own = jcoTranspiler();
+    let transpiled = 0;
+    const components: ComponentTranspiler = {
+      transpile: (request) => {
+        transpiled++;
+        return own.transpile(request);
+      },
+    };
+    const bytes = readFileSync(new URL("../wasm-component/guests/text.wasm", import.meta.url));
+    const { runtime: counted, pids } = openBench({ components, maxChildren: 3, spares: 0, maxRuns: 1 });
+    const tool = await toolOf(bytes, "component");
+    const seen = new Set<number>();
+    for (let count = 0; count < 3; count++) {
+      const running = counted.execute({ tool, input: { text: "abc" } });
+      await until("a process runs it", () => pids().length > 0);
+      for (const pid of pids()) seen.add(pid);
+      expect((await running).stdout).toBe('{"TEXT":"ABC"}');
+    }
+    expect(seen.size).toBeGreaterThanOrEqual(3);
+    expect(transpiled).toBe(1);
+  });
+
+  it("that is refused takes no process", async () => {
+    const { runtime: own, pids } = openBench({ maxChildren: 1, spares: 1 });
+    await own.execute(action({ do: "echo", text: "first" }));
+    const before = pids();
+    for (let count = 0; count < 5; count++) {
+      expect(await codeOf(own.execute({ tool: await toolOf(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)) }))).toBe(
+        "ERR_ARTIFACT_INVALID",
+      );
+    }
+    expect(pids()).toEqual(before);
   });
 });

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { findChildCode } from "../../src/wasm/process/child-code.ts";
 import { ChildHandle } from "../../src/wasm/process/child-handle.ts";
@@ -6,7 +7,7 @@ import { readOptions } from "../../src/wasm/process/options.ts";
 import { childSpec, randomUid, type ChildSpecParts } from "../../src/wasm/process/spec.ts";
 
 const code = { program: "/opt/node", entry: "/app/dist/wasm/process/child.js", readable: ["/app/dist", "/app/node_modules"] };
-const shape = { memoryPages: 1024, hasComponents: false };
+const shape = { memoryPages: 1024 };
 const bare = { namespaces: [], privileges: [], hasOwnUser: false };
 const base: ChildSpecParts = { code, shape, walls: bare, name: "toolruntime-wasm-x-1", membershipFiles: [], uid: 0x7000_0001 };
 const walls = { shell: "/bin/sh", namespaces: ["/u", "--net", "--"], privileges: ["/p", "--no-new-privs"], hasOwnUser: true };
@@ -35,10 +36,9 @@ describe("the specification of a child", () => {
     expect(walled.args.slice(-args.length)).toEqual(args);
   });
 
-  it("gives a thread and addons only to a child that transpiles components", () => {
-    const { args } = childSpec({ ...base, shape: { ...shape, hasComponents: true } });
-    expect(args).toEqual(expect.arrayContaining(["--allow-worker", "--allow-addons"]));
-    expect(args.some((flag) => /^--allow-(?:child-process|fs-write|wasi|inspector)/.test(flag))).toBe(false);
+  it("gives it nothing but files to read", () => {
+    const { args } = childSpec({ ...base, walls });
+    expect(args.filter((flag) => flag.startsWith("--allow-") && !flag.startsWith("--allow-fs-read="))).toEqual([]);
   });
 
   it("is a constant script with everything else as arguments", () => {
@@ -66,10 +66,10 @@ describe("the specification of a child", () => {
 });
 
 describe("the code of a child", () => {
-  it("is this package's and its packages', and starts without anything around it", async () => {
-    const found = findChildCode(readOptions({}).entry, undefined);
-    expect(found.readable).not.toContain("/");
-    const spec = childSpec({ ...base, code: found, shape: { memoryPages: 1024, hasComponents: false } });
+  it("is this package's alone, and starts without anything around it", async () => {
+    const found = findChildCode(readOptions({}).entry);
+    expect(found.readable.map((path) => basename(path))).toEqual(["src", "package.json"]);
+    const spec = childSpec({ ...base, code: found, shape });
     const child = new ChildHandle({ name: base.name, spec, shape, cgroup: undefined });
     onTestFinished(async () => void (await child.kill()));
     await child.ready;

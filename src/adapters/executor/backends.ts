@@ -2,19 +2,21 @@ import { setFlagsFromString } from "node:v8";
 import type { Backend } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { didYouMean } from "../../internal/nearest.ts";
+import type { DockerOptions } from "../../backends/docker/index.ts";
 import type { UnsafeOptions } from "../../backends/unsafe/index.ts";
-import type { WasmDriver, WasmOptions } from "../../wasm/index.ts";
+import type { WasmOptions } from "../../wasm/index.ts";
 import type { JcoOptions } from "../../wasm/component/jco/index.ts";
 import type { ProcessOptions } from "../../wasm/process/index.ts";
 
 /** What each backend takes from a configuration. */
 export interface BackendOptions {
-  readonly wasm: Omit<WasmOptions, "components" | "process" | "offload"> & {
+  readonly wasm: Omit<WasmOptions, "components" | "javascript" | "process" | "offload"> & {
     readonly components?: JcoOptions;
     /** With it, profile `hardened` is served, each tool in a process of its own. */
-    readonly process?: Omit<ProcessOptions, "components">;
+    readonly process?: Omit<ProcessOptions, "components" | "javascript" | "offload">;
   };
   readonly unsafe: UnsafeOptions;
+  readonly docker: DockerOptions;
 }
 
 export type BackendName = keyof BackendOptions;
@@ -24,24 +26,25 @@ const openers: { readonly [N in BackendName]: (options: BackendOptions[N]) => Pr
   wasm: async ({ components, process, ...options }) => {
     // By default V8 compiles each function at its first call, on the event loop, where no checkpoint of the guest's looks.
     setFlagsFromString("--no-wasm-lazy-compilation");
-    const [{ wasm }, { jcoTranspiler }, { threadOffload }] = await Promise.all([
+    const [{ wasm }, { jcoTranspiler }, { quickJs }, { threadOffload }] = await Promise.all([
       import("../../wasm/index.ts"),
       import("../../wasm/component/jco/index.ts"),
+      import("../../wasm/javascript/node.ts"),
       import("../../wasm/thread/index.ts"),
     ]);
-    const inline = { ...options, components: jcoTranspiler(components), offload: threadOffload() };
-    return process === undefined ? wasm(inline) : wasm({ ...inline, process: await openProcess(process) });
+    const making = { components: jcoTranspiler(components), javascript: quickJs(), offload: threadOffload() };
+    if (process === undefined) return wasm({ ...options, ...making });
+    const { processDriver } = await import("../../wasm/process/index.ts");
+    // What the operator bounds holds in each profile.
+    const { maxArtifactBytes } = options;
+    const bounds = maxArtifactBytes === undefined ? {} : { maxArtifactBytes };
+    return wasm({ ...options, ...making, process: processDriver({ ...bounds, ...process, ...making }) });
   },
   unsafe: async (options) => (await import("../../backends/unsafe/index.ts")).unsafe(options),
+  docker: async (options) => (await import("../../backends/docker/index.ts")).docker(options),
 };
 
-async function openProcess(options: Omit<ProcessOptions, "components">): Promise<WasmDriver> {
-  const { processDriver } = await import("../../wasm/process/index.ts");
-  const jco = `../../wasm/component/jco/index.${import.meta.url.endsWith(".ts") ? "ts" : "js"}`;
-  return processDriver({ ...options, components: new URL(jco, import.meta.url) });
-}
-
-export const backendNames: readonly BackendName[] = ["wasm", "unsafe"];
+export const backendNames: readonly BackendName[] = ["wasm", "unsafe", "docker"];
 
 /** @throws `ERR_CONFIG_INVALID` with the nearest name that there is. */
 export function assertBackendName(name: string): asserts name is BackendName {

@@ -53,6 +53,14 @@ const unsafeSchema = z.strictObject({
   maxOutputBytes: bytes.exactOptional(),
 });
 
+const dockerSchema = z.strictObject({
+  socketPath: z.string().min(1).exactOptional().describe("The daemon's Unix socket, on this host"),
+  acceptEngines: z.array(z.string()).exactOptional().describe('Engines below their floor that are taken all the same: "runc@1.1.5"'),
+  scratch: z.string().exactOptional(),
+  maxContainers: z.int().positive().exactOptional(),
+  maxOutputBytes: bytes.exactOptional(),
+});
+
 const concurrencySchema = z.strictObject({ running: z.int().positive(), queued: z.int().min(0) });
 
 export const configSchema = z.strictObject({
@@ -61,7 +69,7 @@ export const configSchema = z.strictObject({
   port: z.int().min(0).max(65_535).default(8787),
   security: z.enum(securityProfiles).default("standard"),
   backends: z
-    .strictObject({ wasm: wasmSchema.exactOptional(), unsafe: unsafeSchema.exactOptional() })
+    .strictObject({ wasm: wasmSchema.exactOptional(), unsafe: unsafeSchema.exactOptional(), docker: dockerSchema.exactOptional() })
     .refine((backends) => Object.keys(backends).length > 0, "must name at least one backend")
     .prefault({ wasm: {} }),
   tools: z.string().min(1).exactOptional().describe("The folder of tools"),
@@ -72,8 +80,8 @@ export const configSchema = z.strictObject({
     .exactOptional()
     .describe("Values of Host that are answered, without a port"),
   origins: z.array(z.url()).default([]).describe("Other sites whose pages may call the service"),
-  resources: resourcesSchema.exactOptional().describe("Limits for tasks that name none"),
-  maxima: resourcesSchema.exactOptional().describe("The most that a task may ask for"),
+  resources: z.exactOptional(resourcesSchema).describe("Limits for tasks that name none"),
+  maxima: z.exactOptional(resourcesSchema).describe("The most that a task may ask for"),
   allowsBestEffort: z.boolean().default(true),
   concurrency: concurrencySchema.prefault({ running: 64, queued: 512 }),
   limits: z
@@ -137,11 +145,16 @@ export async function loadConfig(file: string): Promise<ServiceConfig> {
   };
 }
 
-function resolveFolders({ wasm, unsafe }: ServiceConfig["backends"], at: (path: string) => string): ServiceConfig["backends"] {
+function resolveFolders({ wasm, unsafe, docker }: ServiceConfig["backends"], at: (path: string) => string): ServiceConfig["backends"] {
   const cacheFolder = wasm?.components?.cacheFolder;
   const withCache = cacheFolder === undefined ? wasm : { ...wasm, components: { ...wasm?.components, cacheFolder: at(cacheFolder) } };
   const withScratch = unsafe?.scratch === undefined ? unsafe : { ...unsafe, scratch: at(unsafe.scratch) };
-  return { ...(withCache === undefined ? {} : { wasm: withCache }), ...(withScratch === undefined ? {} : { unsafe: withScratch }) };
+  const dockerAt = docker?.scratch === undefined ? docker : { ...docker, scratch: at(docker.scratch) };
+  return {
+    ...(withCache === undefined ? {} : { wasm: withCache }),
+    ...(withScratch === undefined ? {} : { unsafe: withScratch }),
+    ...(dockerAt === undefined ? {} : { docker: dockerAt }),
+  };
 }
 
 function reasonOf(error: unknown): string {

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { enforcedValue, type Plan, type RunIo, type RunReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
-import { cpuTimePollMs, cpuTimeUsedMs } from "../../internal/node/cgroup-limits.ts";
 import type { Cgroup } from "../../internal/node/cgroup.ts";
+import { watchCpuTime } from "../../internal/node/cpu-time.ts";
 import type { ProcessTree } from "../../internal/node/process-tree.ts";
 import { pump, type Pump } from "../../internal/node/pump.ts";
 import type { LimitReading } from "../../limits.ts";
@@ -33,18 +33,6 @@ function whenAborted(signal: AbortSignal): Promise<"aborted"> {
   });
 }
 
-/** Ends the tree when its processor time is used up. */
-function watchCpuTime({ plan, cgroup, tree }: RunParts): { stop(): void } {
-  const limitMs = enforcedValue(plan, "cpuTime");
-  if (limitMs === undefined || cgroup === undefined) return { stop: () => undefined };
-  const timer = setInterval(() => {
-    if ((cpuTimeUsedMs(cgroup)?.usedMs ?? 0) < limitMs) return;
-    clearInterval(timer);
-    void tree.kill(killTimeoutMs);
-  }, cpuTimePollMs);
-  return { stop: () => clearInterval(timer) };
-}
-
 /** SIGTERM to every process and time to obey. */
 async function askToEnd(tree: ProcessTree, graceMs: number): Promise<void> {
   tree.signal("SIGTERM");
@@ -72,9 +60,9 @@ async function drain(pumps: readonly Pump[]): Promise<void> {
 
 /** Waits for the tool's end, or ends it, and then ends what it left behind. Settles when no process is left. */
 export async function superviseRun(parts: RunParts): Promise<Omit<RunReport, "files">> {
-  const { plan, io, started, tree } = parts;
+  const { plan, io, started, tree, cgroup } = parts;
   const { stdout, stderr } = started;
-  const cpuTime = watchCpuTime(parts);
+  const cpuTime = watchCpuTime({ cgroup, limitMs: enforcedValue(plan, "cpuTime"), end: () => void tree.kill(killTimeoutMs) });
   try {
     // Even a run that is ended already waits for the launcher: until that has joined the cgroup nothing would find it.
     await started.launched;

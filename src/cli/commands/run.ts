@@ -18,7 +18,7 @@ import { interruptionOf } from "../signals.ts";
 import { openTerminal, type Terminal } from "../terminal.ts";
 
 const notes = `The tool is a name in the tools folder ("csv-aggregate", "csv-aggregate@1.2.0"), a folder with a tool.json
-("./csv-aggregate") or a .wasm file. Its stdout goes to stdout and its stderr to stderr while it runs. Control characters
+("./csv-aggregate") or a .wasm, .js or .mjs file. Its stdout goes to stdout and its stderr to stderr while it runs. Control characters
 are shown as \\x1b; only stdout on a pipe or into a file gets the exact bytes.
 
 Exit codes: the tool's own, 0 to 255 (134 after a trap, 128 + n after signal n); 125 where toolruntime refused the run
@@ -30,13 +30,14 @@ Examples:
   echo '{"text":"a"}' | toolruntime run ./hash.wasm --input - --json
   toolruntime run image-thumbnail --file image.jpg=./photo.jpg --out ./thumbnails
   toolruntime run ./my-script --backend unsafe --allow-unsafe --security dev --timeout 10s
+  toolruntime run ./my-image --backend docker --input @text.json
   toolruntime run csv-aggregate --memory 256Mi --explain`;
 
 // The parser wants an array that it could change.
 const profileNames: SecurityProfile[] = [...securityProfiles];
 
 const args = {
-  tool: { type: "positional", description: "Name, folder or .wasm file", required: true },
+  tool: { type: "positional", description: "Name, folder, .wasm or .js file", required: true },
   input: { type: "string", description: "The input: JSON, @file, or - for stdin", valueHint: "json" },
   file: { type: "string", description: "Gives the tool a file; may be repeated", valueHint: "path=localfile" },
   out: { type: "string", description: "Where the files go that the tool hands back", valueHint: "folder" },
@@ -58,6 +59,11 @@ const args = {
   },
   "best-effort": { type: "string", description: "A limit that may go unenforced; may be repeated", valueHint: "limit" },
   backend: { type: "string", description: "Only this backend", valueHint: "name" },
+  "accept-engine": {
+    type: "string",
+    description: "Takes a container engine that is older than its known holes are closed; may be repeated",
+    valueHint: "name@version",
+  },
   "allow-unsafe": { type: "boolean", description: "Let host commands run as this user, without a sandbox; profile dev only" },
   explain: { type: "boolean", description: "Say which limit would be enforced by what, and run nothing" },
   json: { type: "boolean", description: "Print the whole result, or the error, as JSON" },
@@ -87,7 +93,11 @@ async function runTool(terminal: Terminal, options: Options, rawArgs: readonly s
       bestEffort: limitsOf(valuesOf(rawArgs, args, "best-effort")),
       ...inputOf(await readInput(options.input)),
     };
-    const opening = { allowsUnsafe: options["allow-unsafe"] === true, warn: (message: string) => terminal.note("toolruntime: ", message) };
+    const opening = {
+      allowsUnsafe: options["allow-unsafe"] === true,
+      acceptEngines: valuesOf(rawArgs, args, "accept-engine"),
+      warn: (message: string) => terminal.note("toolruntime: ", message),
+    };
     return await withRuntime(names, { security, ...opening }, (runtime, blobs) =>
       options.explain === true
         ? printExplanations(terminal, task, runtime, options)

@@ -26,7 +26,7 @@ Examples:
 
 const describe = defineCommand({
   meta: { name: "toolruntime tools describe", description: "Shows a tool's manifest: what it takes, gives, needs and may do" },
-  args: { tool: { type: "positional", description: "Name, folder or .wasm file", required: true }, ...common },
+  args: { tool: { type: "positional", description: "Name, folder, .wasm or .js file", required: true }, ...common },
   notes: `Examples:
   toolruntime tools describe csv-aggregate --tools ./tools
   toolruntime tools describe ./my-tool --json`,
@@ -42,14 +42,14 @@ const describe = defineCommand({
 const add = defineCommand({
   meta: { name: "toolruntime tools add", description: "Checks a tool and copies it into the tools folder" },
   args: {
-    source: { type: "positional", description: "A folder with a tool.json, or a .wasm file", required: true },
+    source: { type: "positional", description: "A folder with a tool.json, or a .wasm or .js file", required: true },
     tools: { ...common.tools, description: 'The folder of tools; "tools" where none is named' },
-    name: { type: "string", description: "The name of a tool made of a .wasm file", valueHint: "name" },
+    name: { type: "string", description: "The name of a tool made of a bare file", valueHint: "name" },
     force: { type: "boolean", description: "Replace a tool of that name without asking" },
   },
   notes: `The module goes through the same checks as before a run. Of a folder with a WebAssembly artifact, the manifest, the
 module and the files of the examples are copied; of one with a command, everything but files whose names begin with a
-dot. A .wasm file gets a manifest that takes any JSON and gives text; edit it afterwards.
+dot. A bare file gets a manifest that takes any JSON and gives text; edit it afterwards.
 
 Examples:
   toolruntime tools add ./build/markdown-to-html
@@ -104,6 +104,7 @@ function printTool(terminal: Terminal, { manifest, digest, resources, sources }:
   terminal.print();
   const rows: [string, string][] = [["digest", digest]];
   if (artifacts.wasm !== undefined) rows.push(["wasm", artifacts.wasm.file ?? "no file"]);
+  if (artifacts.code !== undefined) rows.push(["code", artifacts.code.file ?? "in the manifest"]);
   if (artifacts.command !== undefined) rows.push(["command", artifacts.command.argv.map((word) => JSON.stringify(word)).join(" ")]);
   for (const [limit, value] of Object.entries(resources)) rows.push([limit, limitText(limit, value)]);
   rows.push(["network", permissions?.network?.join(", ") ?? "none"], ["secrets", permissions?.secrets?.join(", ") ?? "none"]);

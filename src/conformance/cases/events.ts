@@ -13,7 +13,10 @@ export const eventCases: readonly ConformanceCase[] = [
     title: "events begin with the start, count from 0 without a gap, and carry all bytes",
     async run(bench) {
       const events = new EventLog();
-      await bench.succeed(steps({ do: "fill", bytes: 200_000 }, { do: "fill", to: "stderr", bytes: 100_000 }), {
+      const output = outputWithin(bench.facts.profile, 300_000);
+      const [toStdout, toStderr] = [Math.floor((output * 2) / 3), Math.floor(output / 3)];
+      await bench.succeed(steps({ do: "fill", bytes: toStdout }, { do: "fill", to: "stderr", bytes: toStderr }), {
+        task: { resources: { output } },
         call: { onEvent: events.listener },
       });
       same(
@@ -27,8 +30,8 @@ export const eventCases: readonly ConformanceCase[] = [
         events.events.every((event) => event.type === "started" || event.bytes.length > 0),
         "an event carries no bytes",
       );
-      sameBytes(events.bytes("stdout"), pattern(200_000), "stdout");
-      sameBytes(events.bytes("stderr"), pattern(100_000), "stderr");
+      sameBytes(events.bytes("stdout"), pattern(toStdout), "stdout");
+      sameBytes(events.bytes("stderr"), pattern(toStderr), "stderr");
     },
   },
   {
@@ -74,7 +77,9 @@ export const eventCases: readonly ConformanceCase[] = [
         if (seen++ < 8) await pause(25);
         running--;
       };
-      await bench.succeed(steps({ do: "fill", bytes: 300_000 }, { do: "fill", to: "stderr", bytes: 100_000 }), { call: { onEvent } });
+      const output = outputWithin(bench.facts.profile, 400_000);
+      const input = steps({ do: "fill", bytes: Math.floor((output * 3) / 4) }, { do: "fill", to: "stderr", bytes: Math.floor(output / 4) });
+      await bench.succeed(input, { task: { resources: { output } }, call: { onEvent } });
       same(most, 1, "the most listeners at once");
     },
   },
@@ -82,7 +87,8 @@ export const eventCases: readonly ConformanceCase[] = [
     id: "events-back-pressure",
     title: "a listener that stops, stops the tool",
     async run(bench) {
-      const bytes = outputWithin(bench.facts.profile, 8 * 2 ** 20);
+      const most = bench.settings.maxHeldBytes ?? maxHeldBytes;
+      const bytes = outputWithin(bench.facts.profile, Math.max(8 * 2 ** 20, 2 * most));
       const heldMs = 700;
       let isHeld = false;
       const onEvent = async ({ type }: ExecutionEvent): Promise<void> => {
@@ -96,10 +102,7 @@ export const eventCases: readonly ConformanceCase[] = [
       );
       const report = JSON.parse(stderr) as { before: number; stallMs: number };
       check(report.stallMs > 0, `no write of the tool took ${heldMs / 2} ms, while its reader stopped for ${heldMs} ms`);
-      check(
-        report.before <= maxHeldBytes,
-        `the tool had written ${report.before} bytes before it was stopped, the most is ${maxHeldBytes}`,
-      );
+      check(report.before <= most, `the tool had written ${report.before} bytes before it was stopped, the most is ${most}`);
     },
   },
   {

@@ -5,6 +5,7 @@ import { ConformanceFailure, check, rejection, same, within } from "../assert.ts
 import { receiptOf, valueWithin, type Bench, type RunSettings } from "../bench.ts";
 import { both, enforces, takes, type ConformanceCase, type Requirement } from "../case.ts";
 import type { ProbeAction } from "../probe.ts";
+import { fuelCases } from "./fuel.ts";
 
 const MiB = 2 ** 20;
 const limitCodes = {
@@ -161,22 +162,7 @@ export const resourceCases: readonly ConformanceCase[] = [
       await bench.succeed({ do: "sleep", ms: cpuTime + 200 }, { task: { resources: { cpuTime } } });
     },
   },
-  {
-    id: "fuel-limit",
-    title: "a tool that computes is ended when its fuel is used up, and one that uses little is not",
-    requires: enforces("fuel"),
-    async run(bench) {
-      const fuel = valueWithin(bench.facts, "fuel", 50_000_000);
-      const settings = { task: { resources: { fuel } } };
-      const error = await bench.ended("ERR_LIMIT_FUEL", { do: "spin" }, { ...settings, afterMs: 10_000 });
-      const { applied, hit, peak = 0 } = receiptOf(error.partial?.limits, "fuel");
-      same([applied, hit], [fuel, "yes"], "applied and hit");
-      check(peak >= fuel && peak < fuel * 1.1, `the tool was ended with ${peak} units used, the applied value is ${fuel}`);
-      const { limits } = await bench.succeed({ do: "echo" }, settings);
-      const used = receiptOf(limits, "fuel").peak ?? Number.NaN;
-      check(used > 0 && used < fuel, `a tool that does nothing used ${used} units`);
-    },
-  },
+  ...fuelCases,
   {
     id: "processes-limit",
     title: "a tool starts no more processes than the receipt says",

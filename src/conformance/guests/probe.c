@@ -304,6 +304,32 @@ static void do_spin(const struct json *task) {
   while (ms < 0 || now_us() < end) turns++;
 }
 
+static void do_clock(void) {
+  struct timespec time;
+  struct text text = {0};
+  clock_gettime(CLOCK_REALTIME, &time);
+  append_text(&text, "{\"realtimeMs\":");
+  append_number(&text, (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000);
+  append_text(&text, ",\"monotonicUs\":");
+  append_number(&text, now_us());
+  append_text(&text, "}");
+  put_text(1, &text);
+}
+
+static void do_random(void) {
+  static const char hex[] = "0123456789abcdef";
+  unsigned char bytes[32];
+  struct text text = {0};
+  if (getentropy(bytes, sizeof bytes) != 0) _exit(74);
+  append_text(&text, "{\"random\":\"");
+  for (size_t at = 0; at < sizeof bytes; at++) {
+    char digits[2] = {hex[bytes[at] >> 4], hex[bytes[at] & 15]};
+    append(&text, digits, sizeof digits);
+  }
+  append_text(&text, "\"}");
+  put_text(1, &text);
+}
+
 /* Takes memory a MiB at a time, touches all of it, keeps it, and says after each 4 MiB how much it has. */
 static void do_allocate(const struct json *task) {
   const size_t step = 1 << 20;
@@ -385,6 +411,8 @@ static void run(const struct json *task, const struct text *input) {
   else DO("list") do_list(task);
   else DO("env") do_env();
   else DO("sleep") sleep_ms(json_number(task, "ms", 0));
+  else DO("clock") do_clock();
+  else DO("random") do_random();
   else DO("spin") do_spin(task);
   else DO("allocate") do_allocate(task);
   else DO("heartbeat") do_heartbeat(task);

@@ -1,6 +1,7 @@
 // The probe as a command: does what its input says, and nothing else. probe.c is the same for WASI preview 1; both answer
 // alike, so that one list of cases fits every backend. The list of what it can do is in probe.ts.
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import path from "node:path";
 
@@ -212,6 +213,8 @@ const actions = {
   list,
   env: () => answer(process.env),
   sleep: (task) => sleep(task.ms ?? 0),
+  clock: () => answer({ realtimeMs: Date.now(), monotonicUs: Math.floor(performance.now() * 1000) }),
+  random: () => answer({ random: randomBytes(32).toString("hex") }),
   spin,
   allocate,
   heartbeat,

@@ -125,11 +125,16 @@ function choose(found: readonly Hierarchy[]): CgroupLayout {
   return chosen;
 }
 
+export interface CgroupPlace {
+  /** Below the service's own cgroup, whose limits then hold too; or at the top of each hierarchy. Default `"own"`. */
+  readonly at?: "own" | "top";
+}
+
 /**
  * Finds where cgroups can be made that can end a whole tree of processes: by `cgroup.kill`, or by a process limit of zero
  * while its members are killed one by one. `undefined` where there is neither.
  */
-export function findCgroups(trialName: string): CgroupLayout | undefined {
+export function findCgroups(trialName: string, { at = "own" }: CgroupPlace = {}): CgroupLayout | undefined {
   let mounts: Mount[];
   let selfCgroup: string;
   try {
@@ -139,7 +144,7 @@ export function findCgroups(trialName: string): CgroupLayout | undefined {
     return undefined;
   }
   const found = mounts.flatMap((mount) => {
-    const own = ownCgroup(mount, selfCgroup);
+    const own = at === "top" ? mount.point : ownCgroup(mount, selfCgroup);
     return own === undefined ? [] : (tryMount(mount, own, trialName) ?? []);
   });
   // Version 2 first: what it has it has for the whole tree at once.

@@ -166,8 +166,7 @@ class WatchedFolder implements FolderRegistry {
   async #followAll(): Promise<void> {
     const wanted = new Set([this.#options.folder, ...this.#loaded.keys(), ...this.#problems.keys()]);
     for (const [path, { tool }] of this.#loaded) {
-      const file = tool.manifest.artifacts.wasm?.file;
-      if (file !== undefined) wanted.add(dirname(join(path, file)));
+      for (const file of artifactFiles(tool)) wanted.add(dirname(join(path, file)));
     }
     for (const [path, { watcher }] of this.#watchers) {
       if (!wanted.has(path)) this.#unfollow(path, watcher);
@@ -250,12 +249,18 @@ async function toolFolders(folder: string): Promise<string[]> {
   return found;
 }
 
-/** Tells one state of the module's file from another without reading it. */
+function artifactFiles({ manifest }: Tool): string[] {
+  const { wasm, code } = manifest.artifacts;
+  return [wasm?.file, code?.file].filter((file) => file !== undefined);
+}
+
+/** Tells one state of the artifacts' files from another without reading them. */
 async function moduleStamp(path: string, tool: Tool): Promise<string> {
-  const file = tool.manifest.artifacts.wasm?.file;
-  if (file === undefined) return "";
-  return stat(join(path, file), { bigint: true }).then(
-    ({ ino, size, mtimeNs }) => `\0${ino} ${size} ${mtimeNs}`,
-    () => "\0gone",
+  const stamps = artifactFiles(tool).map((file) =>
+    stat(join(path, file), { bigint: true }).then(
+      ({ ino, size, mtimeNs }) => `\0${ino} ${size} ${mtimeNs}`,
+      () => "\0gone",
+    ),
   );
+  return (await Promise.all(stamps)).join("");
 }

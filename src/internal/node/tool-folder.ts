@@ -16,7 +16,7 @@ const defaultMaxArtifactBytes = 64 * 2 ** 20;
 const maxManifestBytes = 2 ** 20;
 
 /**
- * Loads a tool from its folder, or makes one of a bare `.wasm` file. The module's bytes are read when a run first needs
+ * Loads a tool from its folder, or makes one of a bare `.wasm`, `.js` or `.mjs` file. The artifact's bytes are read when a run first needs
  * them; that they exist, lie in the folder and are not too many is checked at once and again then.
  *
  * @throws `ERR_TOOL_NOT_FOUND` where nothing is at the path, `ERR_MANIFEST_INVALID` with file and key, and
@@ -31,12 +31,17 @@ export async function loadTool(path: string, options: LoadToolOptions = {}): Pro
     },
   );
   if (isFolder) return loadFolder(path, maxBytes);
-  if (path.endsWith(".wasm")) return loadModule(path, maxBytes);
+  if (isBareArtifact(path)) return loadBare(path, maxBytes);
   if (basename(path) === manifestName) return loadFolder(dirname(path), maxBytes);
   throw new ToolRuntimeError(
     "ERR_TOOL_NOT_FOUND",
-    `Cannot load a tool from "${path}": it is neither a folder with a ${manifestName} nor a .wasm file`,
+    `Cannot load a tool from "${path}": it is neither a folder with a ${manifestName} nor a .wasm, .js or .mjs file`,
   );
+}
+
+/** Whether a file is by its name an artifact that makes a tool without a manifest. */
+export function isBareArtifact(path: string): boolean {
+  return /\.(?:wasm|m?js)$/.test(path);
 }
 
 async function loadFolder(folder: string, maxBytes: number): Promise<Tool> {
@@ -44,13 +49,14 @@ async function loadFolder(folder: string, maxBytes: number): Promise<Tool> {
   const manifest = await readManifest(file);
   try {
     const { artifacts, examples = [] } = parseManifest(manifest);
-    const { wasm, command } = artifacts;
+    const { wasm, code, command } = artifacts;
     const root = await realpath(folder);
     await assertExamplesInside(root, examples);
     if (command !== undefined) await assertProgramInside(root, command.argv[0] ?? "");
     return await defineTool(manifest, {
       folder: root,
-      ...(wasm?.file === undefined ? {} : { wasm: await moduleSource(root, wasm.file, maxBytes) }),
+      ...(wasm?.file === undefined ? {} : { wasm: await artifactSource(root, { path: wasm.file, key: "/artifacts/wasm/file", maxBytes }) }),
+      ...(code?.file === undefined ? {} : { code: await artifactSource(root, { path: code.file, key: "/artifacts/code/file", maxBytes }) }),
     });
   } catch (error) {
     throw locate(error, file);
@@ -91,24 +97,28 @@ function describeProblem(text: string, problem: string): string {
   return `it is not JSON at line ${lines.length}, column ${(lines.at(-1)?.length ?? 0) + 1}`;
 }
 
-async function loadModule(path: string, maxBytes: number): Promise<Tool> {
+async function loadBare(path: string, maxBytes: number): Promise<Tool> {
   const real = await realpath(path);
   const root = dirname(real);
   const file = basename(real);
+  const isModule = path.endsWith(".wasm");
+  const what = isModule ? "WebAssembly module" : "JavaScript snippet";
   const manifest: ManifestInput = {
     name: nameOfFile(basename(path)),
     version: "0.0.0",
-    description: `The WebAssembly module ${JSON.stringify(basename(path))}; text in, text out`,
+    description: `The ${what} ${JSON.stringify(basename(path))}; text in, text out`,
     inputSchema: true,
-    artifacts: { wasm: { file } },
+    artifacts: isModule ? { wasm: { file } } : { code: { language: "javascript", file } },
   };
-  return defineTool(manifest, { folder: root, wasm: await moduleSource(root, file, maxBytes) });
+  const key = isModule ? "/artifacts/wasm/file" : "/artifacts/code/file";
+  const source = await artifactSource(root, { path: file, key, maxBytes });
+  return defineTool(manifest, { folder: root, ...(isModule ? { wasm: source } : { code: source }) });
 }
 
 /** A tool's name made of a file's: `My_Tool 2.wasm` becomes `my-tool-2`. */
 export function nameOfFile(file: string): string {
   const words = file
-    .replace(/\.wasm$/, "")
+    .replace(/\.(?:wasm|m?js)$/, "")
     .normalize("NFKD")
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, "-")
@@ -170,9 +180,16 @@ async function assertExamplesInside(root: string, examples: NonNullable<Manifest
   }
 }
 
-/** Checks that the module is there and small enough, and gives what reads it. */
-async function moduleSource(root: string, path: string, maxBytes: number): Promise<() => Promise<Uint8Array>> {
-  const inside = () => resolveInside(root, path, "/artifacts/wasm/file");
+interface ArtifactFile {
+  readonly path: string;
+  /** Where the manifest names it. */
+  readonly key: string;
+  readonly maxBytes: number;
+}
+
+/** Checks that the artifact's file is there and small enough, and gives what reads it. */
+async function artifactSource(root: string, { path, key, maxBytes }: ArtifactFile): Promise<() => Promise<Uint8Array>> {
+  const inside = () => resolveInside(root, path, key);
   const check = await openBounded(await inside(), maxBytes).catch((error: unknown) => throwModuleError(error, path, maxBytes));
   await check.handle.close();
   return async () => {
@@ -185,11 +202,11 @@ function throwModuleError(error: unknown, path: string, maxBytes: number): never
   if (error instanceof TooLarge) {
     throw new ToolRuntimeError(
       "ERR_ARTIFACT_TOO_LARGE",
-      `Cannot take the module ${JSON.stringify(path)}: it is ${error.size} bytes, the most is ${maxBytes}`,
+      `Cannot take the file ${JSON.stringify(path)}: it is ${error.size} bytes, the most is ${maxBytes}`,
       { details: { path, size: error.size, maxBytes }, cause: error },
     );
   }
-  throw new ToolRuntimeError("ERR_MANIFEST_INVALID", `Cannot read the module ${JSON.stringify(path)}: ${stateOf(error)}`, {
+  throw new ToolRuntimeError("ERR_MANIFEST_INVALID", `Cannot read the file ${JSON.stringify(path)}: ${stateOf(error)}`, {
     details: { path },
     cause: error,
   });

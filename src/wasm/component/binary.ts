@@ -1,4 +1,5 @@
-import { BinaryError, concat, encodeU32, layerOf, Reader, readSections, sectionIds, writeModule } from "../binary.ts";
+import { BinaryError, concat, encodeU32, layerOf, readBounds, Reader, readSections, sectionIds, writeModule } from "../binary.ts";
+import { readValueType } from "../types.ts";
 import { each, kindOf, readExternName, skipAlias, skipSortIndex, type ExternKind } from "./binary-items.ts";
 import { readTypes, skipExternDescription } from "./binary-types.ts";
 import { checkCoreName, checkExternName } from "./names.ts";
@@ -76,22 +77,53 @@ function checkSection(id: number, content: Uint8Array, found: { imports: Extern[
   return content;
 }
 
-/** Checks the names that a core module imports and exports, as the engine reads them, and takes its custom sections away. */
+/**
+ * Checks the names that a core module imports and exports, and takes its custom sections away. They are read here: a platform that
+ * compiles nothing inside a request has no module to ask.
+ */
 function checkCoreModule(content: Uint8Array): Uint8Array {
   const own = Uint8Array.from(content);
-  let module: WebAssembly.Module;
-  try {
-    module = new WebAssembly.Module(own);
-  } catch (error) {
-    throw new BinaryError(`has a core module that is malformed, or uses what this engine does not know: ${String(error)}`);
+  if (!WebAssembly.validate(own)) throw new BinaryError("has a core module that is malformed, or uses what this engine does not know");
+  const kept = [...readSections(own)].filter(({ id }) => id !== sectionIds.custom);
+  for (const { id, start, end } of kept) {
+    const reader = new Reader(own, start, end);
+    if (id === sectionIds.import) each(reader, () => checkCoreImport(reader));
+    if (id === sectionIds.export) each(reader, () => checkCoreExport(reader));
   }
-  for (const { module: namespace, name } of WebAssembly.Module.imports(module)) {
-    checkCoreName(namespace);
-    checkCoreName(name);
-  }
-  for (const { name } of WebAssembly.Module.exports(module)) checkCoreName(name);
-  const kept = readSections(own).filter(({ id }) => id !== sectionIds.custom);
-  return writeModule(kept.map(({ id, start, end }) => ({ id, content: own.subarray(start, end) })).toArray());
+  return writeModule(kept.map(({ id, start, end }) => ({ id, content: own.subarray(start, end) })));
+}
+
+function checkCoreImport(reader: Reader): void {
+  checkCoreName(reader.name());
+  checkCoreName(reader.name());
+  const kind = reader.byte();
+  if (kind === 0) reader.u32();
+  else if (kind === 1) skipTable(reader);
+  else if (kind === 2) readBounds(reader, "memory");
+  else if (kind === 3) skipGlobal(reader);
+  else if (kind === 4) skipTag(reader);
+  else throw new BinaryError(`has a core module that imports something of the unknown kind ${kind}`);
+}
+
+function skipTable(reader: Reader): void {
+  readValueType(reader);
+  readBounds(reader, "table");
+}
+
+function skipGlobal(reader: Reader): void {
+  readValueType(reader);
+  reader.byte();
+}
+
+function skipTag(reader: Reader): void {
+  reader.byte();
+  reader.u32();
+}
+
+function checkCoreExport(reader: Reader): void {
+  checkCoreName(reader.name());
+  reader.byte();
+  reader.u32();
 }
 
 function skipCoreInstance(reader: Reader): void {

@@ -1,5 +1,5 @@
 import { requireJspi } from "../jspi.ts";
-import { checkpointName, waitName } from "../meter/index.ts";
+import { checkpointName, waitName } from "../meter/names.ts";
 import type { Slices } from "../slices.ts";
 
 type GuestFunction = (...parameters: never[]) => unknown;

@@ -1,10 +1,3 @@
-/** Makes an instance of a transpiled component. jco's contract with `instantiation: "sync"`. */
-export type Instantiate = (
-  getCoreModule: (name: string) => WebAssembly.Module,
-  imports: Record<string, object>,
-  instantiateCore: (module: WebAssembly.Module, imports?: WebAssembly.Imports) => WebAssembly.Instance,
-) => Record<string, unknown> | Promise<Record<string, unknown>>;
-
 export interface TranspileRequest {
   /** A component whose names were checked: what comes out of this runs in the service itself. */
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -15,9 +8,12 @@ export interface TranspileRequest {
 }
 
 export interface Transpiled {
-  readonly instantiate: Instantiate;
+  /** A module without imports that exports `instantiate`: jco's contract with `instantiation: "sync"`. It evaluates no text. */
+  readonly script: string;
   /** The component's core modules by the names that `instantiate` asks for, as they stand in the component. */
   readonly cores: ReadonlyMap<string, Uint8Array>;
+  /** Modules of the transpiler's own that `instantiate` asks for too. They are trusted as the script is. */
+  readonly helpers: ReadonlyMap<string, Uint8Array>;
 }
 
 /** Turns a component into JavaScript and core modules, once per digest however many ask. */

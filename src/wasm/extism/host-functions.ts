@@ -3,11 +3,13 @@ import type { WasmRun } from "../artifact.ts";
 import type { Slices } from "../slices.ts";
 import type { FunctionType } from "../types.ts";
 import { AbiTrap } from "../wasi/index.ts";
-import type { SdkFunction } from "./client.ts";
 import { HostMemory, HostMemoryLimit } from "./host-memory.ts";
 
 /** The namespace of Extism's host functions (https://extism.org/docs/concepts/host-functions). */
 export const extismNamespace = "extism:host/env";
+
+/** A function that a plug-in imports. */
+export type HostFunction = (...parameters: never[]) => unknown;
 
 const levels = ["trace", "debug", "info", "warn", "error"] as const;
 type Level = (typeof levels)[number];
@@ -174,38 +176,37 @@ export class PluginCall {
 
 /**
  * All functions of Extism's host that a plug-in may import. Those that reach the network (`http_request`,
- * `http_status_code`, `http_headers`) are not among them: nothing grants them, so ingest refuses them by name. The first
- * parameter is the SDK's own call context, which is not used.
+ * `http_status_code`, `http_headers`) are not among them: nothing grants them, so ingest refuses them by name.
  */
 const functions = {
   __proto__: null,
 
-  alloc: (c: PluginCall) => (_: unknown, size: bigint) => c.live.allocate(size),
-  free: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.free(address),
-  length: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.length(address),
-  length_unsafe: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.length(address),
-  load_u8: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.loadU8(address),
-  load_u64: (c: PluginCall) => (_: unknown, address: bigint) => c.live.memory.loadU64(address),
-  store_u8: (c: PluginCall) => (_: unknown, address: bigint, value: number) => c.live.memory.storeU8(address, value),
-  store_u64: (c: PluginCall) => (_: unknown, address: bigint, value: bigint) => c.live.memory.storeU64(address, value),
+  alloc: (c: PluginCall) => (size: bigint) => c.live.allocate(size),
+  free: (c: PluginCall) => (address: bigint) => c.live.memory.free(address),
+  length: (c: PluginCall) => (address: bigint) => c.live.memory.length(address),
+  length_unsafe: (c: PluginCall) => (address: bigint) => c.live.memory.length(address),
+  load_u8: (c: PluginCall) => (address: bigint) => c.live.memory.loadU8(address),
+  load_u64: (c: PluginCall) => (address: bigint) => c.live.memory.loadU64(address),
+  store_u8: (c: PluginCall) => (address: bigint, value: number) => c.live.memory.storeU8(address, value),
+  store_u64: (c: PluginCall) => (address: bigint, value: bigint) => c.live.memory.storeU64(address, value),
 
   input_offset: (c: PluginCall) => () => c.live.inputAddress(),
   input_length: (c: PluginCall) => () => BigInt(c.live.io.stdin.length),
-  input_load_u8: (c: PluginCall) => (_: unknown, at: bigint) => c.live.loadInputU8(at),
-  input_load_u64: (c: PluginCall) => (_: unknown, at: bigint) => c.live.loadInputU64(at),
-  output_set: (c: PluginCall) => (_: unknown, address: bigint, length: bigint) => c.live.setOutput(address, length),
-  error_set: (c: PluginCall) => (_: unknown, address: bigint) => c.live.setError(address),
+  input_load_u8: (c: PluginCall) => (at: bigint) => c.live.loadInputU8(at),
+  input_load_u64: (c: PluginCall) => (at: bigint) => c.live.loadInputU64(at),
+  output_set: (c: PluginCall) => (address: bigint, length: bigint) => c.live.setOutput(address, length),
+  error_set: (c: PluginCall) => (address: bigint) => c.live.setError(address),
 
-  config_get: (c: PluginCall) => (_: unknown, key: bigint) => c.live.configuration(key),
-  var_get: (c: PluginCall) => (_: unknown, key: bigint) => c.live.variable(key),
-  var_set: (c: PluginCall) => (_: unknown, key: bigint, value: bigint) => c.live.setVariable(key, value),
+  config_get: (c: PluginCall) => (key: bigint) => c.live.configuration(key),
+  var_get: (c: PluginCall) => (key: bigint) => c.live.variable(key),
+  var_set: (c: PluginCall) => (key: bigint, value: bigint) => c.live.setVariable(key, value),
 
   get_log_level: (c: PluginCall) => () => (c.live, lowestLevel),
-  log_trace: (c: PluginCall) => (_: unknown, address: bigint) => c.live.log("trace", address),
-  log_debug: (c: PluginCall) => (_: unknown, address: bigint) => c.live.log("debug", address),
-  log_info: (c: PluginCall) => (_: unknown, address: bigint) => c.live.log("info", address),
-  log_warn: (c: PluginCall) => (_: unknown, address: bigint) => c.live.log("warn", address),
-  log_error: (c: PluginCall) => (_: unknown, address: bigint) => c.live.log("error", address),
+  log_trace: (c: PluginCall) => (address: bigint) => c.live.log("trace", address),
+  log_debug: (c: PluginCall) => (address: bigint) => c.live.log("debug", address),
+  log_info: (c: PluginCall) => (address: bigint) => c.live.log("info", address),
+  log_warn: (c: PluginCall) => (address: bigint) => c.live.log("warn", address),
+  log_error: (c: PluginCall) => (address: bigint) => c.live.log("error", address),
 };
 
 type FunctionName = Exclude<keyof typeof functions, "__proto__">;
@@ -248,6 +249,6 @@ export function hostFunctionType(name: FunctionName): FunctionType {
   return types[name];
 }
 
-export function hostFunction(name: FunctionName, call: PluginCall): SdkFunction {
+export function hostFunction(name: FunctionName, call: PluginCall): HostFunction {
   return functions[name](call);
 }

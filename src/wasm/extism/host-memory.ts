@@ -23,7 +23,7 @@ interface Block {
 /**
  * The memory that a plug-in and its host share: blocks that the plug-in reads and writes by host calls. One per call.
  *
- * It stands in place of the SDK's own, which ends after 32,767 blocks, allocates before it looks at its limit, and ignores
+ * It stands in place of the one of Extism's SDK, which ends after 32,767 blocks, allocates before it looks at its limit, and ignores
  * writes outside a block. A freed address comes back late, so a stale one is a trap and not another block's data.
  */
 export class HostMemory {

@@ -1,22 +1,23 @@
 import { enforcedValue, type Plan } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { applyCgroupLimit, readCgroupLimit } from "../../internal/node/cgroup-limits.ts";
+import type { MadeArtifact } from "../made.ts";
+import { frameKinds, ProtocolError } from "../wire/frames.ts";
+import { parseFailed } from "../wire/replies.ts";
 import { childError, type ChildHandle } from "./child-handle.ts";
-import { frameKinds, ProtocolError } from "./frames.ts";
+import { packMade } from "./made-payload.ts";
+import { prepareError } from "./making.ts";
 import type { BindMessage } from "./protocol.ts";
-import { parseFailed } from "./replies.ts";
 
 interface BindParts {
   readonly plan: Plan;
-  readonly artifact: Uint8Array;
-  readonly maxArtifactBytes: number;
-  readonly components: string | undefined;
+  readonly made: MadeArtifact;
   /** What the process may have besides the guest's memory, in bytes. */
   readonly overheadBytes: number;
   readonly timeoutMs: number;
 }
 
-/** The artifact itself, its copies on the way through ingest, and its machine code. */
+/** The artifact itself, its copies on the way to the compiler, and its machine code. */
 const bytesPerArtifactByte = 8;
 
 /**
@@ -25,16 +26,11 @@ const bytesPerArtifactByte = 8;
  * @throws what the engine throws, `ERR_LIMIT_COMPILE` where it takes too long, `ERR_BACKEND_FAILED`; the child is then to be killed.
  */
 export async function bindChild(child: ChildHandle, parts: BindParts, signal: AbortSignal): Promise<void> {
-  const { plan, artifact, maxArtifactBytes, components, timeoutMs } = parts;
-  limitChild(child, parts);
-  const { tool, ...facts } = plan;
-  const { manifest, digest, resources } = tool;
-  const message: BindMessage = {
-    plan: facts,
-    tool: { manifest, digest, resources },
-    maxArtifactBytes,
-    ...(components === undefined ? {} : { components }),
-  };
+  const { plan, made, overheadBytes, timeoutMs } = parts;
+  const { name } = plan.tool.manifest;
+  const { table, payload } = packMade(made);
+  limitChild({ child, plan, ownBytes: overheadBytes + payload.length * bytesPerArtifactByte });
+  const message: BindMessage = { tool: name, made: table };
   const run = child.nextRun();
   const answer = Promise.withResolvers<void>();
   // Nobody waits for it where the message could not be sent.
@@ -42,7 +38,7 @@ export async function bindChild(child: ChildHandle, parts: BindParts, signal: Ab
   const stop = (): void => {
     answer.reject(signal.reason);
   };
-  const timer = setTimeout(() => answer.reject(compileError(tool.manifest.name, timeoutMs)), timeoutMs);
+  const timer = setTimeout(() => answer.reject(prepareError(name, timeoutMs)), timeoutMs);
   signal.addEventListener("abort", stop, { once: true });
   child.listen({
     take(frame) {
@@ -55,7 +51,7 @@ export async function bindChild(child: ChildHandle, parts: BindParts, signal: Ab
   });
   try {
     signal.throwIfAborted();
-    child.send(frameKinds.bind, run, { json: message, payload: artifact });
+    child.send(frameKinds.bind, run, { json: message, payload });
     await answer.promise;
   } finally {
     clearTimeout(timer);
@@ -64,16 +60,8 @@ export async function bindChild(child: ChildHandle, parts: BindParts, signal: Ab
   }
 }
 
-function compileError(tool: string, timeoutMs: number): ToolRuntimeError {
-  return new ToolRuntimeError(
-    "ERR_LIMIT_COMPILE",
-    `Cannot get the WebAssembly of the tool "${tool}" ready: it takes longer than ${timeoutMs} ms`,
-    { details: { limit: "compile", value: timeoutMs } },
-  );
-}
-
 /** What is set is read back; a child that has its tool keeps its limits for good. */
-function limitChild(child: ChildHandle, { plan, artifact, overheadBytes }: BindParts): void {
+function limitChild({ child, plan, ownBytes }: { readonly child: ChildHandle; readonly plan: Plan; readonly ownBytes: number }): void {
   const { cgroup } = child;
   if (cgroup === undefined) return;
   const memoryBytes = enforcedValue(plan, "memory");
@@ -83,8 +71,7 @@ function limitChild(child: ChildHandle, { plan, artifact, overheadBytes }: BindP
     cpu: cores !== undefined && cgroup.find("cpu") !== undefined,
   };
   try {
-    if (memoryBytes !== undefined && has.memory)
-      applyCgroupLimit(cgroup, "memory", memoryBytes + overheadBytes + artifact.length * bytesPerArtifactByte);
+    if (memoryBytes !== undefined && has.memory) applyCgroupLimit(cgroup, "memory", memoryBytes + ownBytes);
     if (cores !== undefined && has.cpu) applyCgroupLimit(cgroup, "cpu", cores);
   } catch (error) {
     throw new ToolRuntimeError("ERR_BACKEND_FAILED", 'Cannot set the limits of a cgroup on backend "wasm": the kernel refused them', {

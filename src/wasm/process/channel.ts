@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
-import { encodeFrame, FrameDecoder, type Frame, type FrameBounds, type FrameKind } from "./frames.ts";
+import { encodeFrame, FrameDecoder, type Frame, type FrameBounds, type FrameKind } from "../wire/frames.ts";
 
 /** One end of the channel. */
 export class Channel {

@@ -1,26 +1,34 @@
-import type { OutputFile, Plan } from "../../backend.ts";
-import { toToolRuntimeError, ToolRuntimeError, type ErrorCode } from "../../errors.ts";
-import type { Tool } from "../../tool.ts";
-import type { ComponentTranspiler } from "../component/transpiler.ts";
-import { InlineDriver, inlineOptions } from "../inline-driver.ts";
+import type { OutputFile } from "../../backend.ts";
+import type { ReadyArtifact } from "../artifact.ts";
+import { compileArtifact } from "../compile.ts";
+import { QuickJsImages } from "../javascript/image.ts";
+import { MemoryPool } from "../memory-pool.ts";
+import { readyArtifact } from "../ready.ts";
+import { runArtifact } from "../run-artifact.ts";
+import { Turns } from "../turns.ts";
+import { frameKinds, type Frame } from "../wire/frames.ts";
+import { endError, GuestIo, sendFailed, type SendFrame } from "../wire/guest-io.ts";
+import type { AckMessage, EndMessage, RunMessage } from "../wire/messages.ts";
 import type { Channel } from "./channel.ts";
-import { ChildIo } from "./child-io.ts";
-import { frameKinds, type Frame } from "./frames.ts";
-import type { AckMessage, BindMessage, EndMessage, RunMessage, ToolFacts } from "./protocol.ts";
+import { unpackMade } from "./made-payload.ts";
+import type { BindMessage } from "./protocol.ts";
 
 /** One run at a time needs few memories that wait for the next. */
 const maxPoolBytes = 16 * 2 ** 20;
+/** For one module. */
+const maxCompileMs = 10_000;
 
 interface Bound {
-  readonly driver: InlineDriver;
-  readonly tool: Tool;
+  readonly ready: ReadyArtifact;
+  readonly tool: string;
 }
 
 /** What a child does: takes one tool for good, and runs it as often as it is told, one run at a time. */
 export class ChildHost {
   readonly #channel: Channel;
+  readonly #turns = new Turns();
   #bound: Bound | undefined;
-  #current: ChildIo | undefined;
+  #current: GuestIo | undefined;
 
   constructor(channel: Channel) {
     this.#channel = channel;
@@ -38,21 +46,19 @@ export class ChildHost {
     try {
       await work;
     } catch (error) {
-      const { code, message, details } = toToolRuntimeError(error);
-      this.#channel.send(frameKinds.failed, run, { json: { code, message: message.slice(0, 5000), details: plain(details) } });
+      sendFailed(this.#sender(run), error);
     }
   }
 
+  #sender(run: number): SendFrame {
+    return (kind, parts) => void this.#channel.send(kind, run, parts);
+  }
+
   async #bind({ json, payload, run }: Frame): Promise<void> {
-    const { plan, tool: facts, maxArtifactBytes, components } = JSON.parse(json) as BindMessage;
-    const transpiler = components === undefined ? undefined : await loadTranspiler(components);
-    // Nobody else waits for this event loop, and what ends the process ends what cannot be suspended.
-    const driver = new InlineDriver(
-      inlineOptions({ maxArtifactBytes, maxPoolBytes, maxInlineMs: Number.POSITIVE_INFINITY, components: transpiler }),
-    );
-    const tool = toolOf(facts, payload);
-    await driver.prepare({ ...plan, tool });
-    this.#bound = { driver, tool };
+    const { tool, made } = JSON.parse(json) as BindMessage;
+    const compiled = await compileArtifact(unpackMade(made, payload), { tool, maxCompileMs });
+    const parts = { tool, pool: new MemoryPool(maxPoolBytes), images: new QuickJsImages() };
+    this.#bound = { ready: readyArtifact(compiled, parts), tool };
     // From here on the guest's code runs: whatever it breaks out into finds no file.
     dropPermissions();
     this.#channel.send(frameKinds.bound, run);
@@ -60,14 +66,17 @@ export class ChildHost {
 
   async #run(frame: Frame): Promise<void> {
     if (this.#bound === undefined) throw new Error("there is no tool to run");
-    const { driver, tool } = this.#bound;
+    const { ready, tool } = this.#bound;
     const message = JSON.parse(frame.json) as RunMessage;
-    const plan: Plan = { ...message.plan, tool };
-    const io = new ChildIo(this.#channel, frame, message);
+    const { plan } = message;
+    const io = new GuestIo(this.#sender(frame.run), frame, message);
     const before = process.cpuUsage();
     this.#current = io;
     try {
-      const { exit, readings, limitHit, files } = await driver.run(plan, io);
+      // Nobody else waits for this event loop, and what ends the process ends what cannot be suspended.
+      const turns = this.#turns;
+      const report = await runArtifact(ready, { tool, plan, io, turns, inlineMs: Number.POSITIVE_INFINITY });
+      const { exit, readings, limitHit, files } = report;
       await this.#sendFiles(frame.run, files);
       const { user, system } = process.cpuUsage(before);
       const cpuMs = (user + system) / 1000;
@@ -84,30 +93,9 @@ export class ChildHost {
   }
 }
 
-function endError({ code }: EndMessage): ToolRuntimeError {
-  return new ToolRuntimeError(code as ErrorCode, "Cannot go on: the service ended the run", { started: true });
-}
-
 /** For good. Not every Node that has the permission model can. */
 function dropPermissions(): void {
   const permission: object | undefined = process.permission;
   if (permission === undefined || !("drop" in permission) || typeof permission.drop !== "function") return;
-  for (const scope of ["fs.read", "worker", "addon"]) permission.drop(scope);
-}
-
-/** What the details have that JSON has no word for, such as an infinite number, stands as text. */
-function plain(details: Readonly<Record<string, unknown>>): object {
-  const text = JSON.stringify(details, (_, value: unknown) => (typeof value === "bigint" ? String(value) : value));
-  return JSON.parse(text) as object;
-}
-
-/** The tool as the engine needs it: inputs and outputs are checked where the task came from. */
-function toolOf(facts: ToolFacts, wasm: Uint8Array): Tool {
-  return { ...facts, sources: { wasm }, checkInput: () => undefined };
-}
-
-async function loadTranspiler(url: string): Promise<ComponentTranspiler> {
-  const module: { readonly jcoTranspiler?: () => ComponentTranspiler } = await import(url);
-  if (module.jcoTranspiler !== undefined) return module.jcoTranspiler();
-  throw new ToolRuntimeError("ERR_CONFIG_INVALID", `Cannot take components: the module ${JSON.stringify(url)} exports no jcoTranspiler`);
+  permission.drop("fs.read");
 }

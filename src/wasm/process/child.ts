@@ -1,7 +1,7 @@
 import { Socket } from "node:net";
+import { frameKinds } from "../wire/frames.ts";
 import { Channel } from "./channel.ts";
 import { ChildHost } from "./child-host.ts";
-import { frameKinds } from "./frames.ts";
 import { channelFd, serviceBounds } from "./protocol.ts";
 
 /** The program of a child process. It ends when the service closes the channel, or is gone. */

@@ -7,23 +7,22 @@ import { Cgroup } from "../../internal/node/cgroup.ts";
 import { currentOwner, formatOwner } from "../../internal/node/process-owner.ts";
 import type { Tool } from "../../tool.ts";
 import type { DriverProbe, WasmDriver } from "../driver.ts";
-import { pageBytes } from "../ingest.ts";
+import { engineArtifactOf, type EngineArtifact } from "../agreed.ts";
+import { pageBytes } from "../binary.ts";
+import type { MadeArtifact } from "../made.ts";
 import { bindChild } from "./bind.ts";
 import { findChildCode } from "./child-code.ts";
 import { ChildHandle } from "./child-handle.ts";
+import { Makings, type MakingSettings } from "./making.ts";
 import { ChildPool, closedError, type PoolSettings } from "./pool.ts";
 import { namePrefix, reapChildren } from "./reap.ts";
 import { RunSession } from "./run-session.ts";
 import { childSpec, maxThreads, randomUid, type ChildCode } from "./spec.ts";
 import { describeWalls, findWalls, type WallOptions, type WallsHere } from "./walls.ts";
 
-export interface ProcessSettings extends PoolSettings, WallOptions {
+export interface ProcessSettings extends PoolSettings, WallOptions, MakingSettings {
   /** The child's program. */
   readonly entry: URL;
-  /** A module that exports `jcoTranspiler`, for components. */
-  readonly components: string | undefined;
-  readonly maxArtifactBytes: number;
-  readonly prepareTimeoutMs: number;
   readonly overheadBytes: number;
   readonly spareMemoryBytes: number;
   readonly maxRuns: number;
@@ -50,6 +49,7 @@ const maxKnown = 1000;
 export class ProcessDriver implements WasmDriver {
   readonly isolation = "wasm-process";
   readonly #settings: ProcessSettings;
+  readonly #makings: Makings;
   /** Begins the names of its children and of their cgroups. */
   readonly childPrefix: string;
   readonly #services = new WeakMap<ChildHandle, Service>();
@@ -64,6 +64,7 @@ export class ProcessDriver implements WasmDriver {
 
   constructor(settings: ProcessSettings) {
     this.#settings = settings;
+    this.#makings = new Makings(settings);
     const owner = process.platform === "linux" ? formatOwner(currentOwner()) : process.pid;
     this.childPrefix = `${namePrefix}${owner}-${crypto.randomUUID().slice(0, 8)}-`;
   }
@@ -80,7 +81,7 @@ export class ProcessDriver implements WasmDriver {
     try {
       const { pool, here } = await this.#open();
       await pool.check();
-      return { status: "ready", notes: describeWalls(here), limits: limitsOf(here) };
+      return { status: "ready", artifacts: ["wasm", "code"], notes: describeWalls(here), limits: limitsOf(here) };
     } catch (error) {
       await this.#reopen();
       const reason = `no process for tools can be started: ${error instanceof Error ? error.message : String(error)}`;
@@ -105,8 +106,7 @@ export class ProcessDriver implements WasmDriver {
 
   /** Takes the strongest set of walls with which a child really starts. */
   async #openOnce(): Promise<Opened> {
-    const { entry, components } = this.#settings;
-    const code = findChildCode(entry, components);
+    const code = findChildCode(this.#settings.entry);
     let problem: unknown;
     for (const here of await findWalls(this.#settings, this.#nextName())) {
       if (this.#isClosed) throw closedError();
@@ -133,9 +133,9 @@ export class ProcessDriver implements WasmDriver {
   #start(code: ChildCode, { walls, layout }: WallsHere, memoryPages: number): ChildHandle {
     if (this.#isClosed) throw closedError();
     const name = this.#nextName();
-    const { spareMemoryBytes, components } = this.#settings;
+    const { spareMemoryBytes } = this.#settings;
     const pages = Math.min(Math.max(memoryPages, Math.ceil(spareMemoryBytes / pageBytes), minMemoryPages), maxMemoryPages);
-    const shape = { memoryPages: pages, hasComponents: components !== undefined };
+    const shape = { memoryPages: pages };
     const cgroup = layout === undefined ? undefined : Cgroup.create(layout, name);
     try {
       if (cgroup?.find("pids") !== undefined) applyCgroupLimit(cgroup, "processes", maxThreads);
@@ -185,6 +185,8 @@ export class ProcessDriver implements WasmDriver {
   async #tryChild(plan: Plan, signal: AbortSignal, work: (child: ChildHandle) => Promise<boolean>): Promise<void> {
     const { pool } = await this.#open();
     const key = this.#keyOf(plan);
+    // What is refused takes no process, and ends none.
+    if (!this.#known.has(key)) await this.#make(plan, signal);
     const memoryPages = Math.ceil((enforcedValue(plan, "memory") ?? 0) / pageBytes);
     const child = await pool.acquire({ key, memoryPages }, signal);
     let isClean = false;
@@ -200,12 +202,17 @@ export class ProcessDriver implements WasmDriver {
   async #bind(child: ChildHandle, plan: Plan, key: string, signal: AbortSignal): Promise<void> {
     if (child.key !== undefined) return;
     child.key = key;
-    const { maxArtifactBytes, components, overheadBytes, prepareTimeoutMs: timeoutMs } = this.#settings;
-    const artifact = await readArtifact(plan.tool, maxArtifactBytes);
-    await bindChild(child, { plan, artifact, maxArtifactBytes, components, overheadBytes, timeoutMs }, signal);
+    const { overheadBytes, prepareTimeoutMs: timeoutMs } = this.#settings;
+    const made = await this.#make(plan, signal);
+    await bindChild(child, { plan, made, overheadBytes, timeoutMs }, signal);
     this.#services.set(child, { residentBytes: child.usage.readResidentBytes(), runs: 0 });
     if (this.#known.size >= maxKnown) this.#known.clear();
     this.#known.add(key);
+  }
+
+  #make(plan: Plan, signal: AbortSignal): Promise<MadeArtifact> {
+    const kind = engineArtifactOf(plan);
+    return this.#makings.get(`${this.#toolKey(plan.tool, kind)} ${kind}`, plan, signal);
   }
 
   /** Threat: what one run leaves behind, another finds; and what all leave behind adds up. */
@@ -222,12 +229,13 @@ export class ProcessDriver implements WasmDriver {
    */
   #keyOf(plan: Plan): string {
     const { tool, profile, limits, deterministic } = plan;
+    const kind = engineArtifactOf(plan);
     const own = limits.filter(({ limit }) => limit === "memory" || limit === "cpu").map(({ value, mechanism }) => [value, mechanism]);
-    return JSON.stringify([this.#toolKey(tool), profile, own, deterministic !== undefined]);
+    return JSON.stringify([this.#toolKey(tool, kind), kind, profile, own, deterministic !== undefined]);
   }
 
-  #toolKey(tool: Tool): string {
-    if (tool.manifest.artifacts.wasm?.digest !== undefined) return tool.digest;
+  #toolKey(tool: Tool, kind: EngineArtifact): string {
+    if (tool.manifest.artifacts[kind]?.digest !== undefined) return tool.digest;
     const known = this.#unnamed.get(tool);
     if (known !== undefined) return known;
     const key = `tool ${++this.#tools}`;
@@ -245,6 +253,7 @@ export class ProcessDriver implements WasmDriver {
     this.#isClosed = true;
     // A driver that is just being opened waits for its trials.
     await Promise.all([...this.#live].map((child) => child.kill()));
+    this.#makings.clear();
     await this.#reopen();
   }
 }
@@ -282,18 +291,4 @@ function assertWalls({ pid, cgroup }: ChildHandle, { walls }: WallsHere): void {
     readFileSync(`/proc/${pid}/environ`).length > 0 && walls.shell !== undefined ? "it has an environment" : "",
   ].filter((problem) => problem !== "");
   if (problems.length > 0) throw new Error(problems.join(", "));
-}
-
-/** @throws `ERR_ARTIFACT_INVALID`, `ERR_ARTIFACT_TOO_LARGE`. The digest is checked by the engine in the child. */
-async function readArtifact({ manifest, sources }: Tool, maxArtifactBytes: number): Promise<Uint8Array> {
-  const { name } = manifest;
-  if (sources.wasm === undefined)
-    throw new ToolRuntimeError("ERR_ARTIFACT_INVALID", `Cannot load the WebAssembly of the tool "${name}": its bytes were not given`);
-  const bytes = sources.wasm instanceof Uint8Array ? sources.wasm : await sources.wasm();
-  if (bytes.length <= maxArtifactBytes) return bytes;
-  throw new ToolRuntimeError(
-    "ERR_ARTIFACT_TOO_LARGE",
-    `Cannot load the WebAssembly of the tool "${name}": it is ${bytes.length} bytes, the most is ${maxArtifactBytes}`,
-    { details: { tool: name, size: bytes.length, maxArtifactBytes } },
-  );
 }

@@ -10,8 +10,8 @@ export type { ProcessOptions } from "./options.ts";
  * network, lowest rlimits; `probe()` says in its notes what that is. It is started before it is needed, gets one tool for good,
  * and is killed by SIGKILL after a trap, a limit or an abort. A run that is aborted settles when its process is gone.
  *
- * For Node on any system; cgroups, users, namespaces, rlimits and `cpuTime` on Linux alone. Each process that gets a component
- * transpiles it anew.
+ * For Node on any system; cgroups, users, namespaces, rlimits and `cpuTime` on Linux alone. Artifacts are checked, metered and
+ * transpiled in the service, once for all processes that get them.
  *
  * @throws from `run`, besides what the engine throws: `ERR_QUEUE_FULL`, `ERR_BACKEND_FAILED`, `ERR_LIMIT_COMPILE`, `ERR_CLOSED`.
  */

@@ -1,4 +1,8 @@
 import { availableParallelism } from "node:os";
+import type { ComponentTranspiler } from "../component/transpiler.ts";
+import type { Offload } from "../ingest.ts";
+import type { JavaScriptEngine } from "../javascript/engine.ts";
+import { quickJs } from "../javascript/node.ts";
 import type { ProcessSettings } from "./driver.ts";
 
 export interface ProcessOptions {
@@ -24,8 +28,16 @@ export interface ProcessOptions {
   readonly spareMemoryBytes?: number;
   /** The largest artifact, in bytes. Default 64 MiB. */
   readonly maxArtifactBytes?: number;
-  /** A module that exports `jcoTranspiler`, as `"toolruntime/wasm/jco"` does. Without it components are refused. */
-  readonly components?: string | URL;
+  /** What made artifacts may take in this process that wait for the next one to be given to, in bytes. Default 128 MiB. */
+  readonly maxMadeBytes?: number;
+  /** Makes components ready, in this process: `jcoTranspiler()`. Without it they are refused. */
+  readonly components?: ComponentTranspiler;
+  /** Runs snippets. Default `quickJs()`. */
+  readonly javascript?: JavaScriptEngine;
+  /** Rewrites large modules off this process's event loop: `threadOffload()`. Without it they are rewritten on it. */
+  readonly offload?: Offload;
+  /** The program of the processes, for a service that is bundled: `src/wasm/process/child.ts` as a file of its own. */
+  readonly entry?: URL;
   /** `"none"` makes no cgroups. Default `"auto"`: where they can be made. */
   readonly cgroup?: "auto" | "none";
   /** `"same"` leaves a process its service's user. Default `"auto"`: a user of its own where the service is root. */
@@ -38,7 +50,6 @@ const MiB = 2 ** 20;
 
 /** The options with every default in place. */
 export function readOptions(options: ProcessOptions): ProcessSettings {
-  const { components } = options;
   return {
     maxChildren: Math.max(1, options.maxChildren ?? Math.max(2, availableParallelism())),
     spares: options.spares ?? 1,
@@ -51,10 +62,13 @@ export function readOptions(options: ProcessOptions): ProcessSettings {
     overheadBytes: options.overheadBytes ?? 384 * MiB,
     spareMemoryBytes: options.spareMemoryBytes ?? 640 * MiB,
     maxArtifactBytes: options.maxArtifactBytes ?? 64 * MiB,
-    components: components === undefined ? undefined : import.meta.resolve(String(components)),
+    maxMadeBytes: options.maxMadeBytes ?? 128 * MiB,
+    components: options.components,
+    javascript: options.javascript ?? quickJs(),
+    offload: options.offload,
     cgroup: options.cgroup ?? "auto",
     user: options.user ?? "auto",
     namespaces: options.namespaces ?? "auto",
-    entry: new URL(import.meta.url.endsWith(".ts") ? "./child.ts" : "./child.js", import.meta.url),
+    entry: options.entry ?? new URL(import.meta.url.endsWith(".ts") ? "./child.ts" : "./child.js", import.meta.url),
   };
 }

@@ -1,81 +1,29 @@
-import type { Plan } from "../../backend.ts";
-import type { Tool } from "../../tool.ts";
-import { frameKinds, type FrameBounds } from "./frames.ts";
+import { frameKinds, type FrameBounds } from "../wire/frames.ts";
+import { replyBounds, requestBounds } from "../wire/messages.ts";
+import type { MadeTable } from "./made-payload.ts";
 
 /** The descriptor at which a child finds its end of the channel. */
 export const channelFd = 3;
 
-/**
- * How far the guest may write ahead of the reader of its output, in bytes and in writes, before the engine is told to let it
- * wait.
- */
-export const outputWindow = { bytes: 64 * 1024, frames: 256 } as const;
-/** A longer write of the guest goes in pieces of this size. */
-export const maxPieceBytes = 32 * 1024;
-
-/** The parts of a plan that are plain data, whatever they are. */
-export type PlanFacts = Omit<Plan, "tool">;
-
-/** The parts of a tool that are plain data. */
-export type ToolFacts = Pick<Tool, "manifest" | "digest" | "resources">;
-
-/** The payload is the artifact. */
+/** The payload is the artifact: made, and to be compiled. */
 export interface BindMessage {
-  readonly plan: PlanFacts;
-  readonly tool: ToolFacts;
-  readonly maxArtifactBytes: number;
-  /** A module that exports `jcoTranspiler`. */
-  readonly components?: string;
+  /** The tool's name. */
+  readonly tool: string;
+  readonly made: MadeTable;
 }
 
-/** The payload is stdin and the files, one after the other. */
-export interface RunMessage {
-  readonly plan: PlanFacts;
-  readonly id: string;
-  readonly stdinBytes: number;
-  readonly files: readonly { readonly path: string; readonly bytes: number }[];
-  readonly env: Readonly<Record<string, string>>;
-  readonly maxOutputFiles: number;
-}
+const bindBounds: FrameBounds = { json: 2 ** 24, payload: 2 ** 32 };
 
-/** What the reader of the output has taken. */
-export interface AckMessage {
-  readonly bytes: number;
-  readonly frames: number;
-}
-
-/** The run is to be ended, because of an error of this code. */
-export interface EndMessage {
-  readonly code: string;
-}
-
-/** The service is trusted; these bound only what a mistake could do. */
-const fromService: Readonly<Record<number, FrameBounds>> = {
-  [frameKinds.bind]: { json: 2 ** 24, payload: 2 ** 32 },
-  [frameKinds.run]: { json: 2 ** 24, payload: 2 ** 32 },
-  [frameKinds.ack]: { json: 256, payload: 0 },
-  [frameKinds.end]: { json: 256, payload: 0 },
-};
-
-/** Threat: a child whose sandbox was broken says what it likes. */
-const fromChild: Readonly<Record<number, FrameBounds>> = {
+const ofChild: Readonly<Record<number, FrameBounds>> = {
   [frameKinds.ready]: { json: 1024, payload: 0 },
   [frameKinds.bound]: { json: 0, payload: 0 },
-  [frameKinds.started]: { json: 0, payload: 0 },
-  [frameKinds.stdout]: { json: 0, payload: maxPieceBytes },
-  [frameKinds.stderr]: { json: 0, payload: maxPieceBytes },
-  // The sum of all files is counted by whoever takes them.
-  [frameKinds.file]: { json: 8192, payload: 2 ** 32 },
-  [frameKinds.done]: { json: 65_536, payload: 0 },
-  [frameKinds.failed]: { json: 65_536, payload: 0 },
 };
 
 export function serviceBounds(kind: number): FrameBounds | undefined {
-  return fromService[kind];
+  return kind === frameKinds.bind ? bindBounds : requestBounds(kind);
 }
 
 /** @param fileBytes what files may still come. */
 export function childBounds(kind: number, fileBytes: number): FrameBounds | undefined {
-  const bounds = fromChild[kind];
-  return kind === frameKinds.file && bounds !== undefined ? { ...bounds, payload: fileBytes } : bounds;
+  return ofChild[kind] ?? replyBounds(kind, fileBytes);
 }

@@ -1,11 +1,12 @@
-import { enforcedValue, type OutputFile, type Plan, type RunIo, type RunReport } from "../../backend.ts";
+import { enforcedValue, type Plan, type RunIo, type RunReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { Limit } from "../../limits.ts";
+import { frameKinds, ProtocolError, type Frame } from "../wire/frames.ts";
+import type { AckMessage } from "../wire/messages.ts";
+import type { Done } from "../wire/replies.ts";
+import { runRequest, RunReceiver, type RunListener } from "../wire/run-receiver.ts";
 import { childError, type ChildHandle, type Ending, type Listener } from "./child-handle.ts";
-import { frameKinds, ProtocolError, type Frame } from "./frames.ts";
-import { outputWindow, type RunMessage } from "./protocol.ts";
 import { joinReadings, type ReadingParts } from "./readings.ts";
-import { parseDone, parseFailed, parseFilePath, type Done } from "./replies.ts";
 import type { ProcessUsage } from "./usage.ts";
 
 /** Between the word that ends a run and SIGKILL: a guest that is metered has ended, and told its figures, long before. */
@@ -22,7 +23,7 @@ const cpuOvertimeMs = 50;
 type KillReason = "ended" | "silent" | Extract<Limit, "timeout" | "cpuTime">;
 
 /** One run on one child. Threat: the child may be the guest's own; nothing that it says is taken without a check. */
-export class RunSession implements Listener {
+export class RunSession implements Listener, RunListener {
   /** Whether the child may have another run of the same tool. */
   isClean = false;
   readonly #child: ChildHandle;
@@ -31,13 +32,9 @@ export class RunSession implements Listener {
   readonly #run: number;
   readonly #before: ProcessUsage;
   readonly #settled = Promise.withResolvers<RunReport>();
-  readonly #files: OutputFile[] = [];
+  readonly #receiver: RunReceiver;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
-  #hasStarted = false;
-  #isOver = false;
   #killedFor: KillReason | undefined;
-  #takenBytes = 0;
-  #takenFrames = 0;
   readonly #onAbort = (): void => this.#end();
 
   constructor(child: ChildHandle, plan: Plan, io: RunIo) {
@@ -46,6 +43,7 @@ export class RunSession implements Listener {
     this.#io = io;
     this.#run = child.nextRun();
     this.#before = this.#usage();
+    this.#receiver = new RunReceiver(plan, io, this);
   }
 
   #usage(): ProcessUsage {
@@ -65,12 +63,12 @@ export class RunSession implements Listener {
     // Nobody waits for it where the message could not be sent.
     this.#settled.promise.catch(() => undefined);
     this.#child.listen(this);
-    this.#child.fileBytes = Math.max(enforcedValue(this.#plan, "disk") ?? 0, enforcedValue(this.#plan, "memory") ?? 0);
+    this.#child.fileBytes = this.#receiver.fileBytes;
     signal.addEventListener("abort", this.#onAbort, { once: true });
-    const startTimer = this.#after(startTimeoutMs, () => this.#hasStarted || this.#kill("silent"));
+    const startTimer = this.#after(startTimeoutMs, () => this.#receiver.hasStarted || this.#kill("silent"));
     const cpuTimer = this.#watchCpuTime();
     try {
-      this.#send();
+      this.#child.send(frameKinds.run, this.#run, runRequest(this.#plan, this.#io));
       return await this.#settled.promise;
     } finally {
       clearInterval(cpuTimer);
@@ -79,15 +77,6 @@ export class RunSession implements Listener {
       signal.removeEventListener("abort", this.#onAbort);
       this.#child.listen(undefined);
     }
-  }
-
-  #send(): void {
-    const { id, stdin, files, env, maxOutputFiles } = this.#io;
-    const { tool: _, ...plan } = this.#plan;
-    const parts = files.map(({ path, bytes }) => ({ path, bytes: bytes.length }));
-    const message: RunMessage = { plan, id, stdinBytes: stdin.length, files: parts, env, maxOutputFiles };
-    const payload = files.length === 0 ? stdin : Buffer.concat([stdin, ...files.map(({ bytes }) => bytes)]);
-    this.#child.send(frameKinds.run, this.#run, { json: message, payload });
   }
 
   #after(ms: number, work: () => void): ReturnType<typeof setTimeout> {
@@ -120,76 +109,34 @@ export class RunSession implements Listener {
 
   take(frame: Frame): void | Promise<void> {
     if (frame.run !== this.#run) throw new ProtocolError("it spoke for another run");
-    if (this.#isOver) throw new ProtocolError("it went on after it had reported");
-    if (frame.kind === frameKinds.started) return this.#start();
-    if (frame.kind === frameKinds.failed) return this.#fail(parseFailed(frame.json));
-    if (!this.#hasStarted) throw new ProtocolError("it had output before it started");
-    if (frame.kind === frameKinds.stdout || frame.kind === frameKinds.stderr) return this.#takeOutput(frame);
-    if (frame.kind === frameKinds.file) return this.#takeFile(frame);
-    if (frame.kind === frameKinds.done) return this.#finish(parseDone(frame.json));
-    throw new ProtocolError("it did not answer what it was asked");
+    const taken = this.#receiver.take(frame);
+    this.#child.fileBytes = this.#receiver.fileBytes;
+    return taken;
   }
 
-  #start(): void {
-    if (this.#hasStarted) throw new ProtocolError("it started twice");
-    this.#hasStarted = true;
+  started(): void {
     const timeoutMs = enforcedValue(this.#plan, "timeout");
     if (timeoutMs !== undefined) this.#after(timeoutMs + overtimeMs, () => this.#kill("timeout"));
-    this.#io.started();
   }
 
-  #takeOutput({ kind, payload }: Frame): void | Promise<void> {
-    // It would cost the reader work that no output limit counts.
-    if (payload.length === 0) throw new ProtocolError("it sent output without a byte");
-    if (this.#io.signal.aborted) return;
-    let taken: void | Promise<void>;
-    try {
-      taken = kind === frameKinds.stdout ? this.#io.stdout(payload) : this.#io.stderr(payload);
-    } catch (error) {
-      return this.#refuse(error);
-    }
-    if (taken === undefined) return this.#ack(payload.length);
-    return taken.then(
-      () => this.#ack(payload.length),
-      (error: unknown) => this.#refuse(error),
-    );
+  acked(json: AckMessage): void {
+    this.#child.send(frameKinds.ack, this.#run, { json });
   }
 
-  /** The runtime wants no more of it. Once the run is ended that is no news. */
-  #refuse(error: unknown): void {
-    if (this.#io.signal.aborted) return;
+  refused(error: unknown): void {
     this.#settled.reject(error);
   }
 
-  #ack(bytes: number): void {
-    this.#takenBytes += bytes;
-    this.#takenFrames++;
-    if (this.#takenBytes < outputWindow.bytes / 4 && this.#takenFrames < outputWindow.frames / 4) return;
-    this.#child.send(frameKinds.ack, this.#run, { json: { bytes: this.#takenBytes, frames: this.#takenFrames } });
-    this.#takenBytes = 0;
-    this.#takenFrames = 0;
+  failed(error: ToolRuntimeError): void {
+    this.#settled.reject(error);
   }
 
-  #takeFile({ json, payload }: Frame): void {
-    if (this.#files.length >= this.#io.maxOutputFiles) throw new ProtocolError("it sent more files than it may");
-    const path = parseFilePath(json);
-    if (this.#files.some((file) => file.path === path)) throw new ProtocolError("it sent a file twice");
-    this.#child.fileBytes -= payload.length;
-    this.#files.push({ path, bytes: payload });
-  }
-
-  #finish({ exit, readings: told, limitHit, cpuMs }: Done): void {
-    this.#isOver = true;
+  done({ exit, readings: told, limitHit, cpuMs = 0 }: Done): void {
     const { aborted } = this.#io.signal;
     this.isClean = !aborted && exit.kind === "exited" && limitHit === undefined;
-    const files = this.isClean ? this.#files : [];
+    const files = this.isClean ? this.#receiver.files : [];
     const readings = this.#readings({ told, toldCpuMs: cpuMs, isKilled: false }, this.#usage());
     this.#settled.resolve({ exit, readings, files, ...(limitHit === undefined ? {} : { limitHit }) });
-  }
-
-  #fail(error: ToolRuntimeError): void {
-    this.#isOver = true;
-    this.#settled.reject(error.with({ started: this.#hasStarted }));
   }
 
   #readings(parts: Pick<ReadingParts, "told" | "toldCpuMs" | "isKilled">, after: ProcessUsage): RunReport["readings"] {
@@ -202,7 +149,7 @@ export class RunSession implements Listener {
     const readings = this.#readings({ told: [], isKilled: killedFor !== undefined }, usage);
     const limitHit = this.#limitHit(usage);
     if (killedFor !== "ended" && limitHit === undefined) {
-      this.#settled.reject(childError("run the tool", ending, this.#hasStarted));
+      this.#settled.reject(childError("run the tool", ending, this.#receiver.hasStarted));
       return;
     }
     const exit = { kind: "signalled", signal: "SIGKILL", number: 9 } as const;

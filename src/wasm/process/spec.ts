@@ -19,8 +19,6 @@ export interface Walls {
 export interface ChildShape {
   /** No memory of the child's can be larger, in pages of 64 KiB. */
   readonly memoryPages: number;
-  /** Whether it may load the transpiler of components, which has a thread of its own and an addon. */
-  readonly hasComponents: boolean;
 }
 
 /** Where the child's own code is. */
@@ -48,9 +46,9 @@ export interface ChildSpec {
   readonly args: readonly string[];
 }
 
-/** Threads of a child: its own, V8's, libuv's four, and the one of the transpiler. */
+/** Threads of a child: its own, V8's, libuv's four, and some to spare. */
 export const maxThreads = 32;
-/** For JavaScript; a guest's memory is not part of it. The rewriting of a module of 64 MiB needs the most. */
+/** For JavaScript; a guest's memory is not part of it. The script of a large component needs the most. */
 const heapMiB = 256;
 /** The engine lets a table have less; it has no name for the figure that could be used here. */
 const maxTableElements = 10_000_000;
@@ -94,11 +92,11 @@ function withoutChannel({ shell, fds }: FdCloser): FdCloser {
 }
 
 /** Threat: a guest that broke out of the engine finds, in JavaScript, no file, no process, no addon and no debugger. */
-function nodeFlags({ readable }: ChildCode, { memoryPages, hasComponents }: ChildShape): string[] {
+function nodeFlags({ readable }: ChildCode, { memoryPages }: ChildShape): string[] {
   return [
     "--permission",
     ...readable.map((path) => `--allow-fs-read=${path}`),
-    ...(hasComponents ? ["--allow-worker", "--allow-addons"] : ["--no-addons"]),
+    "--no-addons",
     "--disable-sigusr1",
     "--disable-proto=delete",
     "--disallow-code-generation-from-strings",

@@ -100,6 +100,54 @@ export function callingModule(calls: readonly Call[], data: readonly number[] = 
   );
 }
 
+/** Added to an errno it is a printable character. */
+const errnoBase = 48;
+
+/**
+ * A command that stores some bytes at address 0 of its one page, makes the calls one after the other whatever they answer, and
+ * writes a character for each errno to stdout; see {@link errnosOf}.
+ */
+export function probingModule(calls: readonly Call[], data: readonly number[] = []): Uint8Array<ArrayBuffer> {
+  const [answers, iovec] = [0x8000, 0x7ff0];
+  const write: Call = { name: "fd_write", args: [1, iovec, 1, iovec + 8] };
+  const imported = [...calls, write];
+  const typeOf = ({ args }: Call): number[] =>
+    functionType(
+      args.map((arg) => (typeof arg === "bigint" ? types.i64 : types.i32)),
+      [types.i32],
+    );
+  const constant = (arg: number | bigint): number[] =>
+    typeof arg === "bigint" ? [0x42, ...signed(arg)] : [0x41, ...signed(BigInt(arg | 0))];
+  const call = ({ args }: Call, index: number): number[] => [...args.flatMap(constant), 0x10, ...u32(index)];
+  const store8 = (at: number, value: readonly number[]): number[] => [...constant(at), ...value, 0x3a, 0, 0];
+  const store32 = (at: number, value: number): number[] => [...constant(at), ...constant(value), 0x36, 2, 0];
+  const code = calls.flatMap((one, index) => store8(answers + index, [...call(one, index), ...constant(errnoBase), 0x6a]));
+  const body = [0, ...code, ...store32(iovec, answers), ...store32(iovec + 4, calls.length), ...call(write, calls.length), 0x1a, 0x0b];
+  return moduleOf(
+    section(1, vector([...imported.map(typeOf), functionType([])])),
+    section(
+      2,
+      vector(imported.map(({ name }, index) => [...nameOf("wasi_snapshot_preview1"), ...nameOf(name), kinds.function, ...u32(index)])),
+    ),
+    section(3, vector([u32(imported.length)])),
+    section(5, vector([[0, 1]])),
+    section(
+      7,
+      vector([
+        [...nameOf("_start"), kinds.function, ...u32(imported.length)],
+        [...nameOf("memory"), kinds.memory, 0],
+      ]),
+    ),
+    section(10, vector([[...u32(body.length), ...body]])),
+    section(11, vector([[0, 0x41, 0, 0x0b, ...u32(data.length), ...data]])),
+  );
+}
+
+/** What a {@link probingModule} wrote. */
+export function errnosOf(stdout: string): number[] {
+  return [...stdout].map((character) => (character.codePointAt(0) ?? 0) - errnoBase);
+}
+
 /** A command that does nothing, with further exports of its one function and further imports. */
 export function emptyCommand(
   options: { readonly exports?: readonly (string | readonly number[])[]; readonly imports?: readonly Uint8Array[] } = {},
@@ -116,6 +164,30 @@ export function emptyCommand(
     ),
     section(10, vector([functionBody()])),
   );
+}
+
+/** A command that does nothing, with so many functions besides that add one so many times: all of it has to be compiled. */
+export function manyFunctions(count: number, additions: number): Uint8Array<ArrayBuffer> {
+  // local.get 0, i32.const 1, i32.add, local.set 0
+  const step = [0x20, 0, 0x41, 1, 0x6a, 0x21, 0];
+  const body = [1, 1, types.i32, ...Array.from({ length: additions }, () => step).flat(), 0x0b];
+  const one = Uint8Array.from([...u32(body.length), ...body]);
+  const empty = functionBody();
+  const code = new Uint8Array(one.length * count + empty.length);
+  code.set(empty);
+  for (let index = 0; index < count; index++) code.set(one, empty.length + index * one.length);
+  const head = [...u32(count + 1)];
+  const whole = Buffer.concat([
+    moduleOf(
+      section(1, vector([functionType([])])),
+      section(3, vector(Array.from({ length: count + 1 }, () => [0]))),
+      section(5, vector([[0, 1]])),
+      section(7, vector([[...nameOf("memory"), kinds.memory, 0], [...nameOf("_start"), kinds.function, 0]])), // oxfmt-ignore
+    ),
+    Uint8Array.from([10, ...u32(head.length + code.length), ...head]),
+    code,
+  ]);
+  return Uint8Array.from(whole);
 }
 
 /** An import section with one import. */

@@ -101,6 +101,7 @@ export const wrongEndings: readonly WrongRuntime[] = [
       "timeout-computing",
       "cpu-time-limit",
       "fuel-limit",
+      "fuel-at-every-end",
       "abort-during-run",
       "deadline-passed",
       "output-limit",

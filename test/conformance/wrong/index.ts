@@ -1,7 +1,10 @@
+import { wrongDeterminism } from "./determinism.ts";
 import { wrongEndings } from "./ending.ts";
 import { wrongEvents } from "./events.ts";
 import { wrongFilesAndEnv } from "./files-and-env.ts";
+import { wrongFuel } from "./fuel.ts";
 import { wrongLimits } from "./limits.ts";
+import { wrongMemory } from "./memory.ts";
 import { wrongStreams } from "./streams.ts";
 import type { WrongRuntime } from "./wrap.ts";
 
@@ -13,4 +16,7 @@ export const wrongRuntimes: readonly WrongRuntime[] = [
   ...wrongFilesAndEnv,
   ...wrongEndings,
   ...wrongLimits,
+  ...wrongFuel,
+  ...wrongDeterminism,
+  ...wrongMemory,
 ];

@@ -99,26 +99,6 @@ export const wrongLimits: readonly WrongRuntime[] = [
     ),
   },
   {
-    name: "claims a fuel limit and sets none",
-    base: "wasm",
-    fails: ["fuel-limit", "deterministic-fuel-limit"],
-    open: wrongBackend(() => async (run, plan, io) => {
-      if (!plan.limits.some(({ limit }) => limit === "fuel")) return run(plan, io);
-      const unlimited = plannedAs(plan, "fuel", () => Number.MAX_SAFE_INTEGER);
-      return claiming(await run(unlimited, io), plan, "fuel");
-    }),
-  },
-  {
-    name: "claims to be deterministic and lets the clocks run",
-    base: "wasm",
-    fails: ["deterministic-same", "deterministic-beside-others", "deterministic-fuel-limit"],
-    open: wrongBackend(
-      () =>
-        (run, { deterministic, ...plan }, io) =>
-          deterministic === undefined ? run(plan, io) : run({ ...plan }, io),
-    ),
-  },
-  {
     name: "cuts output at twice its limit",
     base: "wasm",
     fails: ["limit-receipts", "output-limit", "output-limit-exact", "maximum-clamps", "explain-agrees"],

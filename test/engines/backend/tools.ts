@@ -1,4 +1,4 @@
-import { defineTool, type Tool } from "../../../src/index.ts";
+import { defineTool, type CompiledArtifact, type Tool } from "../../../src/index.ts";
 
 /** A module as base64: no engine but Node reads files in Node's way. */
 export interface ToolData {
@@ -10,12 +10,17 @@ export function bytesOf(base64: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
 }
 
+export interface OpenOptions {
+  readonly digest?: string | undefined;
+  readonly compiled?: readonly CompiledArtifact[] | undefined;
+}
+
 /** A tool of a module that speaks WASI. Names are for programs too, so all have the same one. */
-export async function openTool(wasm: Uint8Array, digest?: string): Promise<Tool> {
+export async function openTool(wasm: Uint8Array, { digest, compiled }: OpenOptions = {}): Promise<Tool> {
   const artifact = { abi: "wasi-p1" as const, ...(digest === undefined ? {} : { digest }) };
   return defineTool(
     { name: "attack", version: "1.0.0", description: "Of the tests", inputSchema: true, artifacts: { wasm: artifact } },
-    { wasm },
+    { wasm, ...(compiled === undefined ? {} : { compiled }) },
   );
 }
 
@@ -37,8 +42,12 @@ export class Tools {
   }
 }
 
-export async function openTools(data: readonly ToolData[]): Promise<Tools> {
+/** @param built what a platform compiled of them, by name */
+export async function openTools(
+  data: readonly ToolData[],
+  built: Readonly<Record<string, readonly CompiledArtifact[]>> = {},
+): Promise<Tools> {
   const tools = new Map<string, Tool>();
-  for (const { name, base64 } of data) tools.set(name, await openTool(bytesOf(base64)));
+  for (const { name, base64 } of data) tools.set(name, await openTool(bytesOf(base64), { compiled: built[name] }));
   return new Tools(tools);
 }

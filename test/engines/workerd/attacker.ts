@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import { bundle, openWorker, type Worker } from "../../../bench/engines.ts";
 import type { ToolRuntimeError } from "../../../src/index.ts";
 import type { WasmOptions } from "../../../src/wasm/index.ts";
+import { deploy } from "../backend/built.ts";
 import { attackTools } from "./attacks.ts";
 import { canary, Oracle, type Suffering } from "./oracle.ts";
 import type { RunAnswer, RunRequest } from "./worker.ts";
@@ -91,14 +92,17 @@ export class Attacker implements AsyncDisposable {
 
 /** Starts a worker, and waits until it has served once. */
 export async function openAttacker({ clocks, wasm = {} }: AttackerOptions): Promise<Attacker> {
-  const service = `await openService(${JSON.stringify(attackTools())}, ${JSON.stringify(wasm)})`;
+  const data = attackTools();
+  const { modules, code: built } = await deploy(data);
+  const service = `await openService({ data: ${JSON.stringify(data)}, built, wasm: ${JSON.stringify(wasm)} })`;
   const frozen = `freezeClocks(); export default movesClocks(${service});`;
   const main = `import { openService } from "./worker.ts";
     import { freezeClocks, movesClocks } from "./frozen-clock.ts";
+    ${built}
     ${clocks === "frozen" ? frozen : `export default ${service};`}`;
   const code = await bundle(main, fileURLToPath(new URL(".", import.meta.url)));
   // The flag tells a worker that its caller has gone: workerd drops the rest of such a request without a word.
-  const worker = await openWorker(code, { env: { [canary.name]: canary.value }, flags: ["enable_request_signal"] });
+  const worker = await openWorker(code, { env: { [canary.name]: canary.value }, flags: ["enable_request_signal"], modules });
   await (await fetch(`${worker.url}/victim?nonce=first`)).text();
   return new Attacker(worker);
 }

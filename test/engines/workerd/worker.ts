@@ -1,6 +1,5 @@
 import { createRuntime, ToolRuntimeError, type Resources, type Runtime, type SecurityProfile } from "../../../src/index.ts";
 import type { WasmOptions } from "../../../src/wasm/index.ts";
-import { prepareAhead } from "../backend/ahead.ts";
 import { openSubject, watchGaps, type Subject } from "../backend/program.ts";
 import { openTool, openTools, type ToolData, type Tools } from "../backend/tools.ts";
 
@@ -56,7 +55,7 @@ async function handle(service: Service, request: Request): Promise<Response> {
     // The bytes come with the request, as those of a tool that nobody knew before.
     const bytes = new Uint8Array(await request.arrayBuffer());
     const digest = url.searchParams.get("digest") ?? undefined;
-    return Response.json(await answer(service, async () => runtime.execute({ tool: await openTool(bytes, digest) })));
+    return Response.json(await answer(service, async () => runtime.execute({ tool: await openTool(bytes, { digest }) })));
   }
   const { tool, deadline, ...task } = (await request.json()) as RunRequest;
   const call = { signal: request.signal, ...(deadline === undefined ? {} : { deadline }) };
@@ -67,12 +66,16 @@ export interface Handler {
   fetch(request: Request): Promise<Response>;
 }
 
-/** Makes all tools ready, which only works while the worker starts, and then serves. */
-export async function openService(data: readonly ToolData[], options: WasmOptions = {}): Promise<Handler> {
-  const tools = await openTools(data);
-  const subject = openSubject(options);
-  const refused = await prepareAhead(subject.backend, tools.all, false);
-  for (const [name, error] of refused) throw new Error(`the worker cannot prepare ${name}`, { cause: error });
+export interface ServiceParts {
+  readonly data: readonly ToolData[];
+  /** What the platform compiled of them. */
+  readonly built: Parameters<typeof openTools>[1];
+  readonly wasm: WasmOptions;
+}
+
+export async function openService({ data, built, wasm }: ServiceParts): Promise<Handler> {
+  const tools = await openTools(data, built);
+  const subject = openSubject(wasm);
   const runtime = createRuntime({ backend: subject.backend, security: "dev" });
   const service: Service = { subject, tools, runtime };
   return {

@@ -5,8 +5,9 @@ import { cpus } from "node:os";
 import { Worker } from "node:worker_threads";
 import { Channel } from "../../../src/wasm/process/channel.ts";
 import { ChildHost } from "../../../src/wasm/process/child-host.ts";
-import { frameKinds, type Frame } from "../../../src/wasm/process/frames.ts";
-import { channelFd, serviceBounds, type RunMessage } from "../../../src/wasm/process/protocol.ts";
+import { frameKinds, type Frame } from "../../../src/wasm/wire/frames.ts";
+import { channelFd, serviceBounds } from "../../../src/wasm/process/protocol.ts";
+import type { RunMessage } from "../../../src/wasm/wire/messages.ts";
 
 /**
  * The real child up to the moment when it has its tool. In the place of the guest runs what a guest would run that broke out of

@@ -1,7 +1,7 @@
 import { writeSync } from "node:fs";
 import { Socket } from "node:net";
 import { Channel } from "../../../src/wasm/process/channel.ts";
-import { frameKinds, type Frame } from "../../../src/wasm/process/frames.ts";
+import { frameKinds, type Frame } from "../../../src/wasm/wire/frames.ts";
 import { channelFd, serviceBounds, type BindMessage } from "../../../src/wasm/process/protocol.ts";
 
 /**
@@ -127,7 +127,7 @@ const attacks: Record<string, (run: number) => unknown> = {
 
 function take({ kind, json, run }: Frame): void | Promise<void> {
   if (kind === frameKinds.bind) {
-    attack = (JSON.parse(json) as BindMessage).tool.manifest.name;
+    attack = (JSON.parse(json) as BindMessage).tool;
     // Reads nothing more: what the service sends has to wait on its side.
     if (attack === "deaf") return channel.send(frameKinds.bound, run) ? new Promise(() => undefined) : undefined;
     if (attack === "never-bound") return;

@@ -2,8 +2,9 @@ import { Worker } from "node:worker_threads";
 import { ToolRuntimeError } from "../../../errors.ts";
 import { sha256 } from "../../../internal/digest.ts";
 import { WeightedCache } from "../../cache.ts";
-import type { ComponentTranspiler, Instantiate, Transpiled, TranspileRequest } from "../transpiler.ts";
+import type { ComponentTranspiler, Transpiled, TranspileRequest } from "../transpiler.ts";
 import { TranspileCache } from "./cache.ts";
+import { hoistModules } from "./hoist.ts";
 import type { Files, Reply, WorkerRequest } from "./worker.ts";
 
 export interface JcoOptions {
@@ -29,7 +30,7 @@ interface Kept extends Transpiled {
  * Transpiles components by the optional package `@bytecodealliance/jco`, for Node. It works in a thread of its own, which is
  * ended when a component takes too long; the result is kept by digest.
  *
- * Nothing is loaded before the first component. The generated JavaScript is imported once per digest, as a module; an engine
+ * Nothing is loaded before the first component. The generated JavaScript is imported as a module by whoever runs it; an engine
  * never lets go of a module, so a process that meets ever new components grows.
  *
  * @throws from `transpile`: `ERR_BACKEND_UNAVAILABLE` where jco is not installed, `ERR_ARTIFACT_INVALID`, `ERR_CONFIG_INVALID`.
@@ -104,7 +105,7 @@ const prelude = `const globalThis = Object.freeze({ __proto__: null, WebAssembly
 const console = Object.freeze({ __proto__: null, debug() {}, error() {}, log() {}, warn() {} });
 `;
 
-async function load(files: Files): Promise<Kept> {
+function load(files: Files): Kept {
   const cores = new Map<string, Uint8Array>();
   let source: Uint8Array | undefined;
   let weight = 0;
@@ -114,9 +115,6 @@ async function load(files: Files): Promise<Kept> {
     else source = content;
   }
   if (source === undefined) throw invalid("jco gave no JavaScript");
-  const text = Buffer.concat([Buffer.from(prelude), source]).toString("base64");
-  // Imported from the bytes that were checked, and not from a file, which could change in between.
-  const module: object = await import(`data:text/javascript;base64,${text}`);
-  if (!("instantiate" in module) || typeof module.instantiate !== "function") throw invalid("jco gave no function to instantiate it");
-  return { instantiate: module.instantiate as Instantiate, cores, weight };
+  const { script, modules } = hoistModules(new TextDecoder().decode(source));
+  return { script: prelude + script, cores, helpers: modules, weight };
 }

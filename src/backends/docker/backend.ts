@@ -1,0 +1,230 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import {
+  enforcedValue,
+  type Backend,
+  type Capability,
+  type Plan,
+  type Probe,
+  type ReapReport,
+  type RunIo,
+  type RunReport,
+} from "../../backend.ts";
+import { ToolRuntimeError } from "../../errors.ts";
+import { Gate } from "../../internal/gate.ts";
+import type { CgroupLayout } from "../../internal/node/cgroup-layout.ts";
+import { collectOutputFiles } from "../../internal/node/output-files.ts";
+import { currentOwner, formatOwner } from "../../internal/node/process-owner.ts";
+import { openScratch } from "../../internal/node/run-folder.ts";
+import type { SecurityProfile } from "../../profile.ts";
+import type { Tool } from "../../tool.ts";
+import { engineKey, floorAbove } from "../oci/floors.ts";
+import { containerLimits, findRunCgroups, RunCgroup } from "../oci/run-cgroup.ts";
+import { canMount, removeScratch, Scratch } from "../oci/scratch.ts";
+import { nobody } from "../oci/settings.ts";
+import { Docker, engineError, statusOf, type EngineComponent } from "./client.ts";
+import { namePrefix, ownerLabel, reapLeftovers } from "./reap.ts";
+import { runContainer } from "./run.ts";
+import { containerOptions } from "./spec.ts";
+
+export interface DockerSettings {
+  readonly socketPath: string;
+  readonly acceptEngines: readonly string[];
+  readonly scratch: string;
+  readonly maxContainers: number;
+  readonly maxOutputBytes: number;
+}
+
+/** What the machine and the daemon can do. */
+interface Found {
+  readonly layout: CgroupLayout;
+  readonly version: string;
+  readonly profiles: readonly SecurityProfile[];
+  readonly notes: readonly string[];
+}
+
+const name = "docker";
+const probeValidForMs = 60_000;
+const failedProbeValidForMs = 5000;
+const removeTimeoutMs = 5000;
+const notes = ["A container shares this host's kernel: a hole in the kernel is a way out of it", "Tools have no network"] as const;
+
+export class DockerBackend implements Backend {
+  readonly name = name;
+  readonly #settings: DockerSettings;
+  readonly #docker: Docker;
+  readonly #owner: string;
+  readonly #gate: Gate;
+  /** The ids of images, found when a tool was made ready. */
+  readonly #images = new WeakMap<Tool, string>();
+  #found: Promise<Found> | undefined;
+  #runs = 0;
+
+  constructor(settings: DockerSettings) {
+    this.#settings = settings;
+    this.#docker = new Docker(settings.socketPath);
+    this.#owner = process.platform === "linux" ? `${formatOwner(currentOwner())}-${crypto.randomUUID().slice(0, 8)}` : "";
+    this.#gate = new Gate({ running: settings.maxContainers, queued: Number.POSITIVE_INFINITY });
+  }
+
+  get #folder(): string {
+    return join(this.#settings.scratch, this.#owner);
+  }
+
+  async probe(): Promise<Probe> {
+    this.#found = undefined;
+    try {
+      const { layout, version, profiles, notes: found } = await this.#find();
+      const capability: Capability = {
+        artifact: "image",
+        profiles,
+        isolation: "container",
+        limits: containerLimits(layout),
+        network: "none",
+      };
+      return { status: "ready", version, capabilities: [capability], notes: [...notes, ...found], validForMs: probeValidForMs };
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const advice = "start Docker, or name its socket in the backend's options";
+      return { status: "unavailable", reason, advice, capabilities: [], validForMs: failedProbeValidForMs };
+    }
+  }
+
+  #find(): Promise<Found> {
+    this.#found ??= this.#findOnce();
+    this.#found.catch(() => (this.#found = undefined));
+    return this.#found;
+  }
+
+  async #findOnce(): Promise<Found> {
+    if (process.platform !== "linux") throw new Error(`it runs on Linux only, and this is ${process.platform}`);
+    const peer = await this.#docker.peer();
+    const { Version, Components = [] } = await peer.version().catch((error: unknown) => {
+      throw engineError("ask for the version", error);
+    });
+    openScratch(this.#settings.scratch);
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    const trial = `${namePrefix}${this.#owner}-probe${this.#runs++}`;
+    const layout = findRunCgroups(trial);
+    if (layout === undefined) throw new Error("this process may make no cgroups at the top of the hierarchies: run the service as root");
+    if (!(await canMount(join(this.#folder, "probe")))) throw new Error("this process may mount no file system: run the service as root");
+    return { layout, version: Version, ...this.#judge(Components) };
+  }
+
+  /** Which profiles the engine is good enough for. */
+  #judge(components: readonly EngineComponent[]): Pick<Found, "profiles" | "notes"> {
+    const old = components.flatMap(({ Name, Version }) => {
+      const engine = { name: Name, version: Version };
+      const floor = floorAbove(engine);
+      return floor === undefined ? [] : [{ key: engineKey(engine), floor }];
+    });
+    const refused = old.filter(({ key }) => !this.#settings.acceptEngines.includes(key));
+    return {
+      profiles: refused.length === 0 ? ["dev", "standard"] : ["dev"],
+      notes: old.map(({ key, floor }) =>
+        refused.some((one) => one.key === key)
+          ? `belowFloor: ${key} has known ways out, the oldest good version is ${floor}; profile "standard" is refused unless "acceptEngines" names it`
+          : `belowFloor: ${key} is accepted by the operator, the oldest good version is ${floor}`,
+      ),
+    };
+  }
+
+  prepare(plan: Plan): Promise<void> | void {
+    return this.#images.has(plan.tool) ? undefined : this.#resolve(plan.tool);
+  }
+
+  /** Finds the image, and keeps its id: a tag may come to mean another one. */
+  async #resolve(tool: Tool): Promise<void> {
+    const { image } = tool.manifest.artifacts;
+    const { name: toolName } = tool.manifest;
+    if (image === undefined)
+      throw new ToolRuntimeError("ERR_INTERNAL", `Cannot run the tool "${toolName}" on backend "docker": it has no image`);
+    const peer = await this.#docker.peer();
+    const facts = await peer
+      .getImage(image.reference)
+      .inspect()
+      .catch((error: unknown) => {
+        if (statusOf(error) !== 404) throw engineError("look at an image", error);
+        throw new ToolRuntimeError(
+          "ERR_BACKEND_FAILED",
+          `Cannot run the tool "${toolName}" on backend "docker": the daemon has no image ${JSON.stringify(image.reference)}; pull or load it there`,
+          { backend: name, details: { tool: toolName, image: image.reference }, cause: error },
+        );
+      });
+    const known = [facts.Id, ...(facts.RepoDigests ?? []).map((text) => text.slice(text.indexOf("@") + 1))];
+    if (image.digest !== undefined && !known.includes(image.digest)) {
+      throw new ToolRuntimeError(
+        "ERR_DIGEST_MISMATCH",
+        `Cannot run the tool "${toolName}" on backend "docker": its image is ${facts.Id}, the manifest names ${image.digest}`,
+        { backend: name, details: { tool: toolName, expected: image.digest, actual: facts.Id } },
+      );
+    }
+    this.#images.set(tool, facts.Id);
+  }
+
+  async run(plan: Plan, io: RunIo): Promise<RunReport> {
+    const entered = this.#gate.enter(io.signal);
+    if (entered !== undefined) await entered;
+    try {
+      return await this.#run(plan, io);
+    } finally {
+      this.#gate.leave();
+    }
+  }
+
+  async #run(plan: Plan, io: RunIo): Promise<RunReport> {
+    await this.prepare(plan);
+    const { layout } = await this.#find();
+    const run = `${this.#owner}-${this.#runs++}`;
+    const cgroupName = `${namePrefix}${run}`;
+    const cgroup = setUp("make a cgroup", () => new RunCgroup(layout, cgroupName, plan));
+    let scratch: Scratch | undefined;
+    try {
+      scratch = await Scratch.open({
+        path: join(this.#folder, run),
+        diskBytes: enforcedValue(plan, "disk") ?? 0,
+        owner: plan.profile === "dev" ? 0 : nobody,
+      });
+      const inputs = await scratch.fill(io.files);
+      const options = containerOptions({
+        plan,
+        image: this.#images.get(plan.tool) ?? "",
+        argv: plan.tool.manifest.artifacts.image?.argv,
+        name: cgroupName,
+        labels: { [ownerLabel]: this.#owner, "toolruntime.run": io.id },
+        cgroupParent: `/${cgroupName}`,
+        scratch,
+        inputs,
+        env: io.env,
+      });
+      const report = await runContainer({ docker: this.#docker, plan, io, options, cgroup, scratch });
+      if (io.signal.aborted || report.limitHit !== undefined) return { ...report, files: [] };
+      const caps = { maxFiles: io.maxOutputFiles, maxBytes: this.#settings.maxOutputBytes };
+      return { ...report, files: await collectOutputFiles(join(scratch.work, "out"), caps) };
+    } finally {
+      await cgroup.cgroup.kill(removeTimeoutMs);
+      await Promise.all([scratch?.remove(), cgroup.cgroup.remove(removeTimeoutMs)]);
+    }
+  }
+
+  async reap(): Promise<ReapReport> {
+    const { layout } = await this.#find().catch((): { layout: CgroupLayout | undefined } => ({ layout: undefined }));
+    return reapLeftovers({ docker: this.#docker, scratch: this.#settings.scratch, layout });
+  }
+
+  async close(): Promise<void> {
+    await this.#found?.catch(() => undefined);
+    if (this.#owner !== "") await removeScratch(this.#folder);
+  }
+}
+
+function setUp<T>(what: string, make: () => T): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw new ToolRuntimeError("ERR_BACKEND_FAILED", `Cannot ${what} for the run on backend "docker": the system refused it`, {
+      backend: name,
+      cause,
+    });
+  }
+}

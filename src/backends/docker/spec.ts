@@ -1,0 +1,67 @@
+import type { Plan } from "../../backend.ts";
+import { containerSettings, tmpPath, workPath } from "../oci/settings.ts";
+import type { BoundFile, Scratch } from "../oci/scratch.ts";
+import type { ContainerOptions } from "./client.ts";
+
+export interface ContainerParts {
+  readonly plan: Plan;
+  /** The id of the image, which no tag can be moved away from. */
+  readonly image: string;
+  readonly argv: readonly string[] | undefined;
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The run's own parent cgroup, as a path from the top of each hierarchy. */
+  readonly cgroupParent: string;
+  readonly scratch: Pick<Scratch, "work" | "tmp">;
+  readonly inputs: readonly BoundFile[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** The container of one run: everything that its safety hangs on is here. */
+export function containerOptions(parts: ContainerParts): ContainerOptions {
+  const { plan, argv, scratch } = parts;
+  const { user, isRootReadOnly, dropsCapabilities, noNewPrivileges, maxOpenFiles } = containerSettings[plan.profile];
+  const env = { HOME: workPath, TMPDIR: tmpPath, ...parts.env };
+  return {
+    name: parts.name,
+    Image: parts.image,
+    ...(argv === undefined ? {} : { Entrypoint: argv, Cmd: [] }),
+    Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    WorkingDir: workPath,
+    ...(user === undefined ? {} : { User: user }),
+    AttachStdin: true,
+    AttachStdout: true,
+    AttachStderr: true,
+    OpenStdin: true,
+    StdinOnce: true,
+    // With the mode "none" alone the engine still sets a network up.
+    NetworkDisabled: true,
+    Labels: parts.labels,
+    HostConfig: {
+      // A process that is the first of its container ignores signals that it does not handle.
+      Init: true,
+      NetworkMode: "none",
+      IpcMode: "none",
+      CgroupParent: parts.cgroupParent,
+      CapDrop: dropsCapabilities ? ["ALL"] : [],
+      // Threat: a set-uid program in the image.
+      SecurityOpt: noNewPrivileges ? ["no-new-privileges:true"] : [],
+      ReadonlyRootfs: isRootReadOnly,
+      Mounts: [
+        { Type: "bind", Source: scratch.work, Target: workPath },
+        { Type: "bind", Source: scratch.tmp, Target: tmpPath },
+        ...parts.inputs.map(({ source, path }) => ({
+          Type: "bind" as const,
+          Source: source,
+          Target: `${workPath}/${path}`,
+          ReadOnly: true,
+        })),
+      ],
+      Ulimits: [
+        { Name: "nofile", Soft: maxOpenFiles, Hard: maxOpenFiles },
+        { Name: "core", Soft: 0, Hard: 0 },
+      ],
+      LogConfig: { Type: "none" },
+    },
+  };
+}

@@ -1,0 +1,2 @@
+export const artifactKinds = ["wasm", "image", "command", "code"] as const;
+export type ArtifactKind = (typeof artifactKinds)[number];

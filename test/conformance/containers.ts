@@ -1,0 +1,46 @@
+import { existsSync, readFileSync } from "node:fs";
+import { docker } from "../../src/backends/docker/index.ts";
+import { createRuntime, type SecurityProfile } from "../../src/index.ts";
+import { canary, type Target } from "./targets.ts";
+
+/** What `scripts/backends up` wrote. */
+interface Daemons {
+  readonly sockets: { readonly docker: string };
+  readonly images: Readonly<Record<string, { readonly reference: string }>>;
+}
+
+const stateFile = `${process.env["TOOLRUNTIME_BACKENDS"] ?? "/var/tmp/toolruntime-backends"}/state.json`;
+
+/** The daemons that run here, or why there are none. */
+export function findDaemons(): Daemons | string {
+  if (!existsSync(stateFile)) return "no daemon was started: run scripts/backends up";
+  const daemons: Daemons = JSON.parse(readFileSync(stateFile, "utf8"));
+  return daemons;
+}
+
+const probe = readFileSync(new URL("../../src/conformance/guests/probe.mjs", import.meta.url), "utf8");
+/** What a container's engine and its base image set by themselves. */
+const imageEnv = ["PATH", "HOME", "TMPDIR", "HOSTNAME"];
+
+export function dockerTarget({ sockets, images }: Daemons, profile: SecurityProfile): Target {
+  process.env[canary.name] = canary.value;
+  // Debian's runc is below the floor; CI accepts it by name.
+  const backend = docker({ socketPath: sockets.docker, acceptEngines: ["runc@1.1.5"] });
+  const reference = images["lang"]?.reference;
+  if (reference === undefined) throw new Error('the daemons have no image "lang"');
+  return {
+    options: {
+      name: backend.name,
+      open: (settings) => createRuntime({ ...settings, backend }),
+      guests: { image: { reference, argv: ["/usr/bin/node", "--input-type=module", "--eval", probe] } },
+      profile,
+      canary,
+      ambientEnv: imageEnv,
+      promptMs: 3000,
+      // The daemon holds a megabyte for whoever reads, and the connection some more.
+      maxHeldBytes: 2 * 2 ** 20,
+    },
+    backend,
+    close: () => backend.close(),
+  };
+}
