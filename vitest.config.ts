@@ -1,8 +1,26 @@
+import { argv, env } from "node:process";
 import { defineConfig } from "vitest/config";
+
+/** What takes minutes, asks the same of more engines, or asks the same again through another way: `.ci/run` has all of it. */
+const leftToCi = [
+  "test/conformance/wrong.test.ts",
+  "test/conformance/docker.test.ts",
+  "test/remote/conformance.test.ts",
+  "test/edge-abuse/*.test.ts",
+  "test/wasm-loader/{abuse,conformance,hostile}.test.ts",
+  "test/engines/{identity,workerd-abuse}.test.ts",
+  "test/abuse/{wasm-mutations,teeth,service-slow}.test.ts",
+  "test/hosts/*.test.ts",
+  "test/cli/deploy.test.ts",
+];
+/** Whoever names a file means it. */
+const isWhole = env["TOOLRUNTIME_WHOLE"] === "1" || argv.some((word) => word.startsWith("test/"));
+if (!isWhole) console.log(`Left to .ci/run (or set TOOLRUNTIME_WHOLE=1): ${leftToCi.join(", ")}`);
 
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: isWhole ? [] : leftToCi,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: "forks",

@@ -273,7 +273,7 @@ export class Execution {
       if (planned.limit === "timeout" && planned.mechanism !== "none") return receiptOf(planned, { ...this.#readTimeout(), ...reading });
       return receiptOf(planned, reading);
     });
-    const counted = plan.deterministic === undefined ? undefined : readings.find(({ limit }) => limit === "fuel");
+    const counted = readings.find(({ limit }) => limit === "fuel");
     if (counted !== undefined && !receipts.some(({ limit }) => limit === "fuel")) receipts.push(countOf(counted));
     return receipts;
   }

@@ -51,7 +51,8 @@ test.each([
   [["run", "x", "--json=yes"], "takes no value"],
   [["run", "x", "--timeout", "soon"], '"soon"'],
   [["run", "x", "--memory", "-1"], "--memory=-1"],
-  [["run", "x", "--backend", "docer"], "wasm, unsafe"],
+  [["run", "x", "--backend", "docer"], '"docker"'],
+  [["run", "x", "--backend", "zzz"], "wasm, unsafe, docker"],
 ])("%j is wrong usage", async (args, says) => {
   const { code, stdout, stderr } = await cli(args);
   expect(stderr).toContain(says);

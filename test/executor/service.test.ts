@@ -45,7 +45,7 @@ describe("a configuration", () => {
     [{ port: "8787" }, "/port", "number"],
     [{ port: 70_000 }, "/port", ""],
     [{ backends: {} }, "/backends", "at least one"],
-    [{ backends: { docker: {} } }, "/backends", 'unknown key "docker"'],
+    [{ backends: { dokcer: {} } }, "/backends", 'unknown key "dokcer"'],
     [{ tokens: [{ token: "x", env: "Y", principal: "p" }] }, "/tokens/0", "exactly one"],
   ])("names the key and what would do: %j", async (value, key, hint) => {
     const error = await errorOf(() => parseConfig(value, "service.json"));

@@ -112,7 +112,7 @@ describe("a deterministic task", () => {
       { requested: 5000, applied: 5000, peak: 1234, hit: "no", enforcedBy: "module" },
     ]);
     const plain = await resultOf(deterministicBackend(readings), {});
-    expect(plain.limits.some(({ limit }) => limit === "fuel")).toBe(false);
+    expect(plain.limits.find(({ limit }) => limit === "fuel")).toEqual(counted);
   });
 
   test("goes over the wire, and so does a receipt that was only counted", async () => {

@@ -177,7 +177,7 @@ describe("a deterministic WASI command", () => {
     const first = await bytesShown(tool, fixed);
     await bytesShown(tool, undefined);
     expect(await bytesShown(tool, fixed)).toEqual(first);
-    expect(fuelOf((await run(tool, undefined)).limits)).toBeUndefined();
+    expect(fuelOf((await run(tool, undefined)).limits)).toBeGreaterThan(0);
   });
 });
 

@@ -395,13 +395,21 @@ describe("the charge for host work", () => {
         (sandbox) => sandbox.write(4, new Uint8Array(3200)),
         (sandbox) => sandbox.openFile("f"),
       ),
-    ).toBe(200);
+      // As much again for the room that was made.
+    ).toBe(400);
     expect(
       charged(
         (sandbox) => sandbox.pread(4, 60_000, 0n),
         (sandbox) => sandbox.write(sandbox.openFile("f"), new Uint8Array(3200)),
       ),
     ).toBe(200);
+  });
+
+  it("counts what is cut off, for it is cleared or copied (a loop of that is work for the host alone)", () => {
+    const grown = (sandbox: Sandbox): number => sandbox.write(sandbox.openFile("f"), new Uint8Array(64_000));
+    expect(charged((sandbox) => sandbox.call.fd_filestat_set_size(4, 62_400n), grown)).toBeGreaterThanOrEqual(100);
+    expect(charged((sandbox) => sandbox.call.fd_filestat_set_size(4, 16_000n), grown)).toBe(1000);
+    expect(charged((sandbox) => sandbox.call.fd_filestat_set_size(4, 1_000_000n), grown)).toBe(0);
   });
 
   it("is eight units for each random byte", () => {

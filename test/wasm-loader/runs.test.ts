@@ -72,6 +72,11 @@ function lasting({ peak, ...receipt }: LimitReceipt): object {
   return receipt.limit === "timeout" || receipt.limit === "cpuTime" ? receipt : { ...receipt, peak: peak ?? null };
 }
 
+/** Of a run that was ended from outside: how far it had come is no property of the tool. */
+function lastingOfEnded({ peak, ...receipt }: LimitReceipt): object {
+  return receipt.limit === "fuel" ? receipt : lasting({ ...receipt, ...(peak === undefined ? {} : { peak }) });
+}
+
 interface Outcome {
   readonly [fact: string]: unknown;
 }
@@ -85,7 +90,7 @@ function outcomeThere({ result, outputs, error }: Answer): Outcome {
       message: withoutFigures(String(error["message"])),
       started,
       details: facts,
-      limits: partial?.limits.map(lasting),
+      limits: partial?.limits.map(lastingOfEnded),
       stdout: partial?.stdout,
     };
   }
@@ -120,7 +125,7 @@ async function outcomeHere(
       message: withoutFigures(message),
       started,
       details: facts,
-      limits: partial?.limits.map(lasting),
+      limits: partial?.limits.map(lastingOfEnded),
       stdout: partial?.stdout,
     };
   }

@@ -292,6 +292,7 @@ function seekable(state: WasiState, fd: number, anyOf: number): Descriptor | num
 function resize(state: WasiState, file: FileNode, size: number): number {
   if (file.readOnly) return Errno.perm;
   const errno = file.resize(size, state.options.fs.quota);
+  state.chargeMoved();
   if (errno === Errno.success) file.modifyNs = file.changeNs = state.nowNs();
   return errno;
 }

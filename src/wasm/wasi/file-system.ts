@@ -69,6 +69,7 @@ export class FileSystem {
     this.quota = {
       bytesLeft: Math.min(options.maxBytes ?? DEFAULT_MAX_BYTES, MAX_BYTES),
       entriesLeft: options.maxEntries ?? DEFAULT_MAX_ENTRIES,
+      movedBytes: 0,
     };
     this.root = createDirectory(1, { readOnly: options.readOnlyRoot ?? true, timeNs: this.#timeNs });
     this.root.links = 1;

@@ -131,6 +131,7 @@ function writeFile(state: WasiState, file: FileNode, transfer: Transfer & { offs
   }
   if (transfer.offset + total > Number.MAX_SAFE_INTEGER) return -Errno.fbig;
   const room = file.reserve(transfer.offset, total, state.options.fs.quota);
+  state.chargeMoved();
   if (room === 0) return -Errno.nospc;
   const { iovecs } = memory;
   let written = 0;

@@ -6,6 +6,15 @@ export interface Quota {
   bytesLeft: number;
   /** Names that the guest may still create. */
   entriesLeft: number;
+  /** Bytes that were allocated, copied or cleared to make files larger and smaller, and are not charged yet; see {@link takeMoved}. */
+  movedBytes: number;
+}
+
+/** What making files larger and smaller has cost since it was last asked, in bytes. */
+export function takeMoved(quota: Quota): number {
+  const { movedBytes } = quota;
+  quota.movedBytes = 0;
+  return movedBytes;
 }
 
 interface Times {
@@ -113,7 +122,11 @@ export class FileNode implements NodeBase {
     if (offset >= limit || copied > limit) return 0;
     const count = length < limit - offset ? length : limit - offset;
     const end = offset + count;
-    if (!this.#grow(Math.max(end, copied), limit)) return 0;
+    const needed = Math.max(end, copied);
+    if (!this.#owned || this.#data.length < needed) {
+      if (!this.#grow(needed, limit)) return 0;
+      quota.movedBytes += this.#data.length;
+    }
     if (end > this.size) this.size = end;
     this.#settle(quota);
     return count;
@@ -130,8 +143,10 @@ export class FileNode implements NodeBase {
     if (size > this.size) {
       if (size - this.#charged > quota.bytesLeft) return Errno.nospc;
     } else if (this.#owned && (this.#data.length > 2 * size + MIN_CAPACITY || size === 0)) {
+      quota.movedBytes += kept;
       this.#data = size === 0 ? EMPTY : this.#data.slice(0, kept);
     } else if (this.#owned) {
+      quota.movedBytes += this.#data.length - kept;
       // What is cut off must read as zeros when the file grows again.
       this.#data.fill(0, kept);
     } else {
@@ -164,7 +179,6 @@ export class FileNode implements NodeBase {
   /** Owns at least `needed` bytes, twice as many where the limit allows. False where the host has no memory. */
   #grow(needed: number, limit: number): boolean {
     const data = this.#data;
-    if (this.#owned && data.length >= needed) return true;
     const capacity = Math.min(Math.max(MIN_CAPACITY, data.length * 2, needed), limit);
     let grown: Uint8Array;
     try {

@@ -102,6 +102,7 @@ function target(state: WasiState, granted: Grant, how: { isExclusive: boolean; o
   if (node.readOnly && (isTruncated || (granted.asked & Right.fdWrite) !== 0)) return Errno.perm;
   if (isTruncated) {
     const errno = node.resize(0, state.options.fs.quota);
+    state.chargeMoved();
     if (errno !== Errno.success) return errno;
     node.modifyNs = node.changeNs = state.nowNs();
   }

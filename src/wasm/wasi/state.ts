@@ -4,6 +4,7 @@ import { DescriptorTable, type Descriptor } from "./descriptors.ts";
 import type { FileSystem } from "./file-system.ts";
 import { GuestMemory } from "./guest-memory.ts";
 import { PathLookup } from "./lookup.ts";
+import { takeMoved } from "./nodes.ts";
 
 export interface WasiOptions {
   /** `args[0]` is the program's name. Each entry ends at its first NUL. */
@@ -88,6 +89,11 @@ export class WasiState {
 
   descriptor(fd: number): Descriptor | undefined {
     return this.descriptors.get(fd);
+  }
+
+  /** For what the host did to make a file larger or smaller. */
+  chargeMoved(): void {
+    this.charge(takeMoved(this.options.fs.quota) / 16);
   }
 
   charge(units: number): void {

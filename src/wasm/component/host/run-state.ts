@@ -3,6 +3,7 @@ import type { WasmRun } from "../../artifact.ts";
 import type { Slices } from "../../slices.ts";
 import type { GuestClock } from "../../surroundings.ts";
 import type { FileSystem } from "../../wasi/index.ts";
+import { takeMoved } from "../../wasi/nodes.ts";
 
 /** It ended itself, it broke the interface, or its run was ended from outside. */
 type EndReason = { readonly exitCode: number } | { readonly trap: string } | { readonly reason: unknown };
@@ -71,6 +72,7 @@ export class RunState {
    */
   assertLive(): void {
     this.slices.called();
+    this.move(takeMoved(this.fs.quota));
     if (this.isOver) throw this.#ended;
   }
 
