@@ -1,12 +1,14 @@
 import { runConformance, type ConformanceOptions } from "../../src/conformance/index.ts";
-import { createRuntime, type Backend, type SecurityProfile } from "../../src/index.ts";
+import { createRuntime, type Backend, type CompiledArtifact, type SecurityProfile } from "../../src/index.ts";
+import { builtWasm } from "../../src/wasm/built.ts";
 import { isolates, type WorkerLoader } from "../../src/wasm/loader/index.ts";
 import { bytesOf } from "../engines/backend/tools.ts";
 
 export interface SuiteOptions {
-  readonly engine: string;
-  /** The guest, as base64. */
-  readonly probe: string;
+  /** With the text of the engine, runs are in isolates; without it in the worker itself. */
+  readonly engine?: string;
+  /** The guest, as base64; or what was built of it. */
+  readonly probe: string | readonly CompiledArtifact[];
   readonly canary: NonNullable<ConformanceOptions["canary"]>;
 }
 
@@ -20,17 +22,17 @@ interface SuiteHandler {
   fetch(request: Request, env: { readonly LOADER: WorkerLoader }): Promise<Response>;
 }
 
-/** A worker that runs the cases of the suite one by one, with its own isolates as the backend. */
+/** A worker that runs the cases of the suite one by one, with isolates or what was built into it as the backend. */
 export function serveSuite({ engine, probe, canary }: SuiteOptions): SuiteHandler {
-  const guests = { wasm: bytesOf(probe) };
+  const guests = { wasm: typeof probe === "string" ? bytesOf(probe) : probe };
   let backend: Backend | undefined;
   return {
     fetch: async (request, { LOADER }) => {
       const { searchParams } = new URL(request.url);
-      const own = (backend ??= isolates({ loader: LOADER, engine }));
+      const own = (backend ??= engine === undefined ? builtWasm() : isolates({ loader: LOADER, engine }));
       const profile: SecurityProfile = searchParams.get("profile") === "standard" ? "standard" : "dev";
       const options: ConformanceOptions = {
-        name: "isolates",
+        name: engine === undefined ? "built" : "isolates",
         open: (settings) => createRuntime({ ...settings, backend: own }),
         guests,
         profile,
