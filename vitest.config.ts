@@ -9,7 +9,7 @@ const leftToCi = [
   "test/edge-abuse/*.test.ts",
   "test/wasm-loader/{abuse,conformance,hostile}.test.ts",
   "test/engines/{identity,workerd-abuse}.test.ts",
-  "test/abuse/{wasm-mutations,teeth,service-slow}.test.ts",
+  "test/abuse/{wasm-mutations,teeth,service-slow,service-disconnect}.test.ts",
   "test/hosts/*.test.ts",
   "test/cli/deploy.test.ts",
 ];
