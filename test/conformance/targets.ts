@@ -64,6 +64,8 @@ export async function wasmTarget({ open = openRight, promptMs, profile = "dev" }
     open: (settings) => open(backend, settings),
     guests: await wasmGuests,
     profile,
+    // A child's word that the tool has started waits until the service reads it.
+    ...(profile === "hardened" ? { eventDelayMs: 100 } : {}),
     canary,
     ...(promptMs === undefined ? {} : { promptMs }),
   };

@@ -41,6 +41,8 @@ export async function ready(name: string, entry = "run"): Promise<ReadyArtifact>
 export const endedByHost = { kind: "trapped", trap: "ended by the host" };
 
 export interface RunOptions {
+  /** How long a guest may hold the event loop where nothing can suspend it. Default: as in a service. */
+  readonly inlineMs?: number | undefined;
   readonly input?: string | Uint8Array;
   readonly files?: readonly InputFile[];
   readonly env?: Readonly<Record<string, string>>;
@@ -64,7 +66,7 @@ export interface Ran {
 /** One run in a process where nothing else runs. */
 export function runOf(io: RunIo, options: RunOptions = {}): WasmRun {
   const { surroundings = { clockFor: () => systemClock } } = options;
-  const slices = new Slices(io, new Turns(), { timeoutMs: options.timeoutMs });
+  const slices = new Slices(io, new Turns(), { timeoutMs: options.timeoutMs, inlineMs: options.inlineMs });
   return {
     io,
     memoryBytes: options.memoryBytes ?? 16 * MiB,
