@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Capability, Enforcement, Probe } from "../src/backend.ts";
 import { unsafe } from "../src/backends/unsafe/index.ts";
-import { containerLimits } from "../src/backends/oci/run-cgroup.ts";
+import { imageCapability } from "../src/backends/oci/run-cgroup.ts";
 import { servedBy, unenforcedBy } from "../src/cli/served-profiles.ts";
 import { cgroupEnforcement } from "../src/internal/node/cgroup-limits.ts";
 import { formatLimit, limitNames, type Limit } from "../src/limits.ts";
@@ -116,17 +116,6 @@ const prose: Readonly<Record<Declared["name"], Prose>> = {
   },
 };
 
-/** What Docker can do is read from the backend's own table: no daemon runs where this page is written. */
-function dockerCapability(): Capability {
-  return {
-    artifact: "image",
-    profiles: ["dev", "standard"],
-    isolation: "container",
-    limits: containerLimits(wholeLayout),
-    network: "none",
-  };
-}
-
 /** A layout that has everything. What a machine lacks of it is the condition that the page names. */
 const wholeLayout = [{ version: 2, parent: "", controllers: ["memory", "pids", "cpu"], hasKill: true, hasCpuTime: true }] as const;
 
@@ -156,7 +145,7 @@ export async function declaredBackends(): Promise<Declared[]> {
     return [
       { name: "wasm", capabilities: readyCapabilities(sandbox.name, await sandbox.probe()), conditions: {} },
       { name: "unsafe", capabilities: commands, conditions },
-      { name: "docker", capabilities: [dockerCapability()], conditions: {} },
+      { name: "docker", capabilities: [imageCapability(wholeLayout, ["dev", "standard"])], conditions: {} },
     ];
   } finally {
     await Promise.all([sandbox.close(), host.close()]);

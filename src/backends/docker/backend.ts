@@ -1,15 +1,6 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import {
-  enforcedValue,
-  type Backend,
-  type Capability,
-  type Plan,
-  type Probe,
-  type ReapReport,
-  type RunIo,
-  type RunReport,
-} from "../../backend.ts";
+import { enforcedValue, type Backend, type Plan, type Probe, type ReapReport, type RunIo, type RunReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { Gate } from "../../internal/gate.ts";
 import type { CgroupLayout } from "../../internal/node/cgroup-layout.ts";
@@ -19,7 +10,7 @@ import { openScratch } from "../../internal/node/run-folder.ts";
 import type { SecurityProfile } from "../../profile.ts";
 import type { Tool } from "../../tool.ts";
 import { engineKey, floorAbove } from "../oci/floors.ts";
-import { containerLimits, findRunCgroups, RunCgroup } from "../oci/run-cgroup.ts";
+import { findRunCgroups, imageCapability, RunCgroup } from "../oci/run-cgroup.ts";
 import { canMount, removeScratch, Scratch } from "../oci/scratch.ts";
 import { nobody } from "../oci/settings.ts";
 import { Docker, engineError, statusOf, type EngineComponent } from "./client.ts";
@@ -75,13 +66,7 @@ export class DockerBackend implements Backend {
     this.#found = undefined;
     try {
       const { layout, version, profiles, notes: found } = await this.#find();
-      const capability: Capability = {
-        artifact: "image",
-        profiles,
-        isolation: "container",
-        limits: containerLimits(layout),
-        network: "none",
-      };
+      const capability = imageCapability(layout, profiles);
       return { status: "ready", version, capabilities: [capability], notes: [...notes, ...found], validForMs: probeValidForMs };
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);

@@ -2,6 +2,7 @@ import { findCgroups, type CgroupLayout } from "../../internal/node/cgroup-layou
 import { applyCgroupLimit, cgroupEnforcement, readCgroupLimit, type CgroupLimit } from "../../internal/node/cgroup-limits.ts";
 import { Cgroup } from "../../internal/node/cgroup.ts";
 import type { LimitReading } from "../../limits.ts";
+import type { SecurityProfile } from "../../profile.ts";
 import { enforcedValue, type Capability, type Plan } from "../../backend.ts";
 
 /** Limits that a run's own cgroup holds. */
@@ -10,9 +11,10 @@ const held = ["memory", "processes", "cpu"] as const satisfies readonly CgroupLi
 const initProcesses = 1;
 const minDiskBytes = 65_536;
 
-/** What containers on this host enforce: by the run's own cgroup, its scratch file system, and signals. */
-export function containerLimits(layout: CgroupLayout): Capability["limits"] {
-  return { timeout: { by: "signal" }, ...cgroupEnforcement(layout), disk: { by: "tmpfs", min: minDiskBytes } };
+/** What containers on this host are, and what holds them: the run's own cgroup, its scratch file system, and signals. */
+export function imageCapability(layout: CgroupLayout, served: readonly SecurityProfile[]): Capability {
+  const limits = { timeout: { by: "signal" }, ...cgroupEnforcement(layout), disk: { by: "tmpfs", min: minDiskBytes } };
+  return { artifact: "image", profiles: served, isolation: "container", limits, network: "none" };
 }
 
 /**
