@@ -9,7 +9,8 @@ import { createRuntime, type Runtime, type RuntimeOptions } from "../../runtime.
 import { memoryBlobStore, memoryExecutionStore, type BlobStore, type ExecutionStore } from "../../store.ts";
 import { openAudit } from "./audit-file.ts";
 import { openBackend } from "./backends.ts";
-import { resolveTokens, type ServiceConfig } from "./config.ts";
+import type { ServiceConfig } from "./config/schema.ts";
+import { resolveTokens } from "./config/tokens.ts";
 import { docsPage } from "./docs-page.ts";
 import { createLog, type ServiceLog } from "./log.ts";
 import { prometheusMetrics } from "./metrics.ts";
@@ -168,10 +169,14 @@ async function authenticatorOf(config: ServiceConfig, env: NonNullable<ServiceOp
   return { authenticate: anyone(), warning };
 }
 
-async function openBackends({ backends: { wasm, unsafe }, security }: ServiceConfig, warn: (message: string) => void): Promise<Backend[]> {
+async function openBackends(
+  { backends: { wasm, unsafe, docker }, security }: ServiceConfig,
+  warn: (message: string) => void,
+): Promise<Backend[]> {
   if (unsafe !== undefined && security !== "dev") throw configError(`the backend "unsafe" serves profile "dev" alone, not "${security}"`);
   return [
     ...(wasm === undefined ? [] : [await openBackend("wasm", security === "hardened" ? { process: {}, ...wasm } : wasm)]),
+    ...(docker === undefined ? [] : [await openBackend("docker", docker)]),
     ...(unsafe === undefined ? [] : [await openBackend("unsafe", { ...unsafe, warn })]),
   ];
 }
