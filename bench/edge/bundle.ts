@@ -9,6 +9,8 @@ import type { Tool } from "../../src/index.ts";
 import { jcoTranspiler } from "../../src/wasm/component/jco/index.ts";
 import { quickJs } from "../../src/wasm/javascript/node.ts";
 
+const abis = fileURLToPath(new URL("../../src/wasm/abi/index.ts", import.meta.url));
+
 export const noDynamic: string = fileURLToPath(new URL("../../src/edge/cloudflare/no-dynamic.ts", import.meta.url));
 
 /** Writes what `toolruntime build` writes, and gives the path of its index. */
@@ -20,6 +22,11 @@ export async function writeTools(tools: readonly Tool[], folder: string): Promis
     await writeFile(join(folder, path), content);
   }
   return join(folder, "index.js");
+}
+
+/** By which names a worker imports what `writeTools` wrote, and its engine what that is made of. */
+export function builtAliases(index: string): Record<string, string> {
+  return { "toolruntime:tools": index, "toolruntime:engine": join(dirname(index), "engine.js"), "toolruntime/wasm/abi": abis };
 }
 
 export interface BundleOptions {
@@ -40,7 +47,7 @@ export async function bundleWorker({ main, folder, tools = [], virtual = {}, min
   try {
     const index = await writeTools(tools, out);
     await writeFile(index, await compileInside(index));
-    const alias: Record<string, string> = { "toolruntime:tools": index, "toolruntime:dynamic": noDynamic };
+    const alias: Record<string, string> = { ...builtAliases(index), "toolruntime:dynamic": noDynamic };
     for (const [number, [name, text]] of Object.entries(virtual).entries()) {
       alias[name] = join(out, `virtual${number}.js`);
       await writeFile(join(out, `virtual${number}.js`), text);

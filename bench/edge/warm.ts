@@ -1,6 +1,7 @@
 import { builtWasm } from "../../src/wasm/built.ts";
 import { createRuntime, defineTool } from "../../src/index.ts";
 import { createWorker, type WorkerHandler } from "../../src/edge/worker.ts";
+import { openEngine as engine } from "toolruntime:engine";
 import { tools } from "toolruntime:tools";
 import { original } from "toolruntime:original";
 import { handWire } from "../floor.ts";
@@ -12,7 +13,7 @@ const tool = await defineTool(built.manifest, { compiled: built.compiled });
 const { name } = tool.manifest;
 const byHand = handWire(original, name);
 const runtime = createRuntime({ backend: builtWasm(), security: "standard" });
-const service = createWorker({ tools });
+const service = createWorker({ tools, engine });
 
 interface Asked {
   readonly subject: "hand" | "execute";

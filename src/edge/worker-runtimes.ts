@@ -1,12 +1,13 @@
+import type { Backend } from "../backend.ts";
 import { remote } from "../adapters/remote/index.ts";
 import { ToolRuntimeError } from "../errors.ts";
 import type { Registry } from "../registry.ts";
 import { createRouter } from "../router.ts";
 import { createRuntime, type Runtime, type RuntimeOptions } from "../runtime.ts";
 import type { BlobStore } from "../store.ts";
-import { builtWasm } from "../wasm/built.ts";
 import type { WorkerConfig } from "./cloudflare/config.ts";
 import { asWhole, inMode } from "./cloudflare/mode.ts";
+import { lazySigner } from "./worker-trust.ts";
 import type { Opening } from "./worker.ts";
 
 /** What the runtimes of a worker are made of. */
@@ -45,15 +46,14 @@ function runtimeOptions({ config, registry, blobs, options }: RuntimeParts): Omi
 
 /** Tools whose modules were deployed with the worker. */
 function openStatic(parts: RuntimeParts): Runtime {
-  const { options } = parts;
-  const { length: count } = options.tools ?? [];
+  const { tools = [], engine, wasm } = parts.options;
   // What waits in the pool is taken from those that run, and yet a memory used again saves half of a small tool's time.
-  const backend = builtWasm({ maxPoolBytes: 8 * 2 ** 20, ...options.wasm });
+  const backend = engine?.({ maxPoolBytes: 8 * 2 ** 20, ...wasm }) ?? noEngine(tools.length);
   return inMode({
     runtime: createRuntime({ ...runtimeOptions(parts), backend }),
-    notes: [`Mode static: ${count} ${count === 1 ? "tool was" : "tools were"} deployed with the worker`],
+    notes: [`Mode static: ${tools.length} ${tools.length === 1 ? "tool was" : "tools were"} deployed with the worker`],
     refuse: ({ manifest, sources }) => {
-      if (manifest.artifacts.wasm === undefined || sources.compiled !== undefined) return undefined;
+      if (engine !== undefined && (manifest.artifacts.wasm === undefined || sources.compiled !== undefined)) return undefined;
       return new ToolRuntimeError(
         "ERR_ARTIFACT_UNSUPPORTED",
         `Cannot run the tool "${manifest.name}" in the worker itself: it was not deployed with it, and nothing compiles WebAssembly inside a request`,
@@ -61,6 +61,22 @@ function openStatic(parts: RuntimeParts): Runtime {
       );
     },
   });
+}
+
+/** A worker without tools carries no engine. */
+function noEngine(tools: number): Backend {
+  const reason = tools === 0 ? "no tool was deployed with the worker" : "tools were deployed with the worker, and no engine for them";
+  const advice = "build them with toolruntime build, and deploy its index.js and its engine.js with the worker";
+  return {
+    name: "wasm",
+    probe: async () => ({ status: "unavailable", reason, advice, capabilities: [], validForMs: Number.MAX_SAFE_INTEGER }),
+    prepare() {},
+    run: () =>
+      Promise.reject(new ToolRuntimeError("ERR_BACKEND_UNAVAILABLE", `Cannot run the task on backend "wasm": ${reason}; ${advice}`)),
+    leftovers: async () => [],
+    reap: async () => ({ removed: [] }),
+    async close() {},
+  };
 }
 
 /** Tools of the bucket, each in an isolate of its own. */
@@ -79,8 +95,13 @@ function openIsolates(parts: RuntimeParts): Runtime[] {
 
 /** Whatever the executor nodes take. They know the tools by digest. */
 function openForward(parts: RuntimeParts): Runtime[] {
-  const { nodes } = parts.config;
-  if (nodes.length === 0) return [];
+  const { nodes: addresses, signing } = parts.config;
+  if (addresses.length === 0) return [];
+  const nodes = addresses.map(({ url, token, audience }) => ({
+    url,
+    ...(token === undefined ? {} : { token }),
+    ...(token === undefined && signing !== undefined ? { signer: lazySigner(signing, audience ?? url) } : {}),
+  }));
   // What a node may use is its own to say: the bounds of an isolate's memory are not for it.
   const { maxima: _, concurrency: __, ...options } = runtimeOptions(parts);
   const notes = [`Mode forward: what has no place in the worker goes to ${nodes.map(({ url }) => url).join(", ")}`];

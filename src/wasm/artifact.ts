@@ -1,11 +1,11 @@
-import type { RunIo, RunReport } from "../backend.ts";
 import type { EngineAbi } from "../tool.ts";
 import type { Slices } from "./slices.ts";
 import type { GuestClock, Surroundings } from "./surroundings.ts";
+import type { WasmIo, WasmReport } from "./run-types.ts";
 
 /** One run of a ready artifact, with the limits of its plan in bytes. */
 export interface WasmRun {
-  readonly io: RunIo;
+  readonly io: WasmIo;
   /** The most linear memory, all memories together. */
   readonly memoryBytes: number;
   /** The most that the tool may write to files. */
@@ -19,5 +19,5 @@ export interface WasmRun {
 /** An artifact that went through ingest: compiled, its imports checked. Cached by digest; holds nothing of any run. */
 export interface ReadyArtifact {
   readonly abi: EngineAbi;
-  run(run: WasmRun): Promise<RunReport> | RunReport;
+  run(run: WasmRun): Promise<WasmReport> | WasmReport;
 }

@@ -1,10 +1,11 @@
-import type { Backend, Capability, Plan, Probe, ReapReport, RunIo, RunReport } from "../backend.ts";
+import type { Backend, Capability, InputFile, Leftover, Plan, Probe, ReapReport, RunIo, RunReport } from "../backend.ts";
 import { ToolRuntimeError } from "../errors.ts";
 import type { SecurityProfile } from "../profile.ts";
 import type { WasmDriver } from "./driver.ts";
 import { pageBytes } from "./binary.ts";
 import { quickJsMinPages } from "./javascript/quickjs.ts";
 import type { EngineArtifact } from "./agreed.ts";
+import type { MemoryFile } from "./run-types.ts";
 
 /** What the engine enforces wherever it runs: it is in the module, in the host functions or in the checkpoints. */
 const enforced: Capability["limits"] = {
@@ -32,6 +33,12 @@ const profilesOf: Readonly<Record<WasmDriver["isolation"], readonly SecurityProf
 
 /** What the engine can do does not change while it runs. */
 const dayMs = 86_400_000;
+
+const noFiles: readonly MemoryFile[] = [];
+
+async function readFile(file: InputFile): Promise<MemoryFile> {
+  return { path: file.path, bytes: await file.bytes() };
+}
 
 /** Runs WebAssembly by the driver that gives the wall which the plan names. */
 export class WasmBackend implements Backend {
@@ -72,8 +79,15 @@ export class WasmBackend implements Backend {
     return this.#driverOf(plan).prepare(plan, signal);
   }
 
-  run(plan: Plan, io: RunIo): Promise<RunReport> {
-    return this.#driverOf(plan).run(plan, io);
+  async run(plan: Plan, io: RunIo): Promise<RunReport> {
+    const files = io.files.length === 0 ? noFiles : await Promise.all(io.files.map(readFile));
+    const { files: made, ...report } = await this.#driverOf(plan).run(plan, { ...io, files });
+    for (const { path, bytes } of made) await io.file({ path, content: bytes });
+    return report;
+  }
+
+  async leftovers(): Promise<readonly Leftover[]> {
+    return (await Promise.all(this.#drivers.map((driver) => driver.leftovers()))).flat();
   }
 
   async reap(): Promise<ReapReport> {

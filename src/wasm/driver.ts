@@ -1,5 +1,6 @@
-import type { Capability, Plan, ReapReport, RunIo, RunReport } from "../backend.ts";
+import type { Capability, Leftover, Plan, ReapReport } from "../backend.ts";
 import type { EngineArtifact } from "./agreed.ts";
+import type { WasmIo, WasmReport } from "./run-types.ts";
 
 export type DriverProbe =
   | {
@@ -22,8 +23,10 @@ export interface WasmDriver {
   probe(): Promise<DriverProbe>;
   /** As the backend's. */
   prepare(plan: Plan, signal: AbortSignal): Promise<void> | void;
-  run(plan: Plan, io: RunIo): Promise<RunReport>;
-  /** Ends what an earlier, killed process left. */
+  run(plan: Plan, io: WasmIo): Promise<WasmReport>;
+  /** What an earlier, killed process left. */
+  leftovers(): Promise<readonly Leftover[]>;
+  /** Ends that. */
   reap(): Promise<ReapReport>;
   close(): Promise<void>;
 }

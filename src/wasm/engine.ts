@@ -1,16 +1,17 @@
 import type { Plan } from "../backend.ts";
 import type { Tool } from "../tool.ts";
+import { allAbis } from "./abi/all.ts";
+import { readyArtifact } from "./abi/runner.ts";
 import { engineArtifactOf, type EngineArtifact } from "./agreed.ts";
 import type { ReadyArtifact } from "./artifact.ts";
 import { WeightedCache } from "./cache.ts";
 import type { ComponentTranspiler } from "./component/transpiler.ts";
 import type { Offload } from "./ingest.ts";
 import type { JavaScriptEngine } from "./javascript/engine.ts";
-import { QuickJsImages } from "./javascript/image.ts";
 import { compileArtifact } from "./compile.ts";
 import { makeArtifact, type MadeArtifact } from "./made.ts";
 import { MemoryPool } from "./memory-pool.ts";
-import { findBuilt, readyArtifact } from "./ready.ts";
+import { findBuilt } from "./find-built.ts";
 
 export interface EngineOptions {
   /** The largest artifact, in bytes. Default 64 MiB. */
@@ -43,7 +44,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #ready: WeightedCache<Kept>;
   readonly #pool: MemoryPool;
-  readonly #images = new QuickJsImages();
+  readonly #abis = allAbis();
   readonly #compiled = new WeakMap<Uint8Array, Promise<WebAssembly.Module>>();
   readonly #unnamed = new WeakMap<Tool, string>();
   #lastUnnamed = 0;
@@ -88,9 +89,9 @@ export class Engine {
     const { name } = tool.manifest;
     const { maxCompileMs, javascript, ...options } = this.#options;
     const [artifact, deterministic] = [engineArtifactOf(plan), plan.deterministic !== undefined];
-    const parts = { tool: name, pool: this.#pool, images: this.#images };
+    const parts = { tool: name, pool: this.#pool };
     const built = findBuilt(tool, artifact, deterministic);
-    if (built !== undefined) return { artifact: readyArtifact(built, parts), weight: builtWeight };
+    if (built !== undefined) return { artifact: readyArtifact(this.#abis, built, parts), weight: builtWeight };
     const made = await makeArtifact(tool, {
       ...options,
       artifact,
@@ -98,7 +99,7 @@ export class Engine {
       javascript: javascript === "built" ? undefined : javascript,
     });
     const compiled = await compileArtifact(made, { tool: name, maxCompileMs, known: this.#compiled });
-    return { artifact: readyArtifact(compiled, parts), weight: weightOf(made) };
+    return { artifact: readyArtifact(this.#abis, compiled, parts), weight: weightOf(made) };
   }
 
   close(): void {

@@ -1,4 +1,4 @@
-import type { Plan, ReapReport, RunIo, RunReport } from "../backend.ts";
+import type { Leftover, Plan, ReapReport } from "../backend.ts";
 import { Gate } from "../internal/gate.ts";
 import type { DriverProbe, WasmDriver } from "./driver.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
@@ -7,6 +7,7 @@ import type { EngineArtifact } from "./agreed.ts";
 import { runArtifact } from "./run-artifact.ts";
 import { inlineBudgetMs } from "./slices.ts";
 import { Turns, type EventLoopTurn } from "./turns.ts";
+import type { WasmIo, WasmReport } from "./run-types.ts";
 
 export interface InlineOptions extends EngineOptions {
   /** Instances alive at once; as many runs again may wait. An engine's address space has room for some ten thousand. */
@@ -70,7 +71,7 @@ export class InlineDriver implements WasmDriver {
     return this.#engine.peek(plan) === undefined ? this.#prepare(plan) : undefined;
   }
 
-  async run(plan: Plan, io: RunIo): Promise<RunReport> {
+  async run(plan: Plan, io: WasmIo): Promise<WasmReport> {
     const ready = this.#engine.peek(plan) ?? (await this.#engine.ready(plan));
     const entered = this.#gate.enter(io.signal);
     if (entered !== undefined) await entered;
@@ -83,6 +84,10 @@ export class InlineDriver implements WasmDriver {
   }
 
   /** A run leaves nothing outside this process. */
+  async leftovers(): Promise<readonly Leftover[]> {
+    return [];
+  }
+
   async reap(): Promise<ReapReport> {
     return { removed: [] };
   }

@@ -1,5 +1,5 @@
-import type { OutputFile } from "../backend.ts";
 import { ToolRuntimeError } from "../errors.ts";
+import type { MemoryFile } from "./run-types.ts";
 
 /**
  * Copies what a run left in its `out` folder.
@@ -9,8 +9,8 @@ import { ToolRuntimeError } from "../errors.ts";
  *
  * @throws `ERR_LIMIT_DISK` beyond `maxFiles` or `maxBytes`.
  */
-export function collectOutputs(files: Iterable<OutputFile>, { maxFiles, maxBytes }: { maxFiles: number; maxBytes: number }): OutputFile[] {
-  const outputs: OutputFile[] = [];
+export function collectOutputs(files: Iterable<MemoryFile>, { maxFiles, maxBytes }: { maxFiles: number; maxBytes: number }): MemoryFile[] {
+  const outputs: MemoryFile[] = [];
   let total = 0;
   for (const { path, bytes } of files) {
     total += bytes.length;

@@ -1,17 +1,18 @@
-import { enforcedValue, type Plan, type RunIo, type RunReport } from "../backend.ts";
+import { enforcedValue, type Plan } from "../backend.ts";
 import { ToolRuntimeError } from "../errors.ts";
 import { profiles } from "../profile.ts";
 import type { ReadyArtifact } from "./artifact.ts";
 import { Slices } from "./slices.ts";
 import { surroundingsOf } from "./surroundings.ts";
 import type { Turns } from "./turns.ts";
+import type { WasmIo, WasmReport } from "./run-types.ts";
 
 /** What an artifact is run with, and by whom. */
 export interface ArtifactRun {
   /** The tool's name, for messages. */
   readonly tool: string;
   readonly plan: Omit<Plan, "tool">;
-  readonly io: RunIo;
+  readonly io: WasmIo;
   /** Those of the event loop that this is on. */
   readonly turns: Turns;
   /** The longest that a guest may hold the event loop where nothing can suspend the guest, in ms. */
@@ -19,7 +20,7 @@ export interface ArtifactRun {
 }
 
 /** Runs an artifact that is ready on this event loop, under the limits of a plan. @throws `ERR_LIMIT_INLINE`. */
-export async function runArtifact(ready: ReadyArtifact, { tool, plan, io, turns, inlineMs }: ArtifactRun): Promise<RunReport> {
+export async function runArtifact(ready: ReadyArtifact, { tool, plan, io, turns, inlineMs }: ArtifactRun): Promise<WasmReport> {
   const found = surroundingsOf(plan);
   const surroundings = found instanceof Promise ? await found : found;
   const slices = new Slices(io, turns, {

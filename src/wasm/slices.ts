@@ -1,7 +1,7 @@
-import type { RunIo, RunReport } from "../backend.ts";
 import type { Limit, LimitReading } from "../limits.ts";
 import { FuelMeter } from "./meter/fuel-meter.ts";
 import { stretchMs, type Turns } from "./turns.ts";
+import type { WasmIo, WasmReport } from "./run-types.ts";
 
 /**
  * What a module begins with, in units, and each slice until it is known how fast the guest is. The slowest code that there is,
@@ -48,7 +48,7 @@ export interface SliceEnd {
  */
 export class Slices {
   readonly meter: FuelMeter;
-  readonly #io: RunIo;
+  readonly #io: WasmIo;
   readonly #turns: Turns;
   readonly #limits: SliceLimits;
   #startedAt = 0;
@@ -70,7 +70,7 @@ export class Slices {
   #wake: (() => void) | undefined;
   #isListening = false;
 
-  constructor(io: RunIo, turns: Turns, limits: SliceLimits) {
+  constructor(io: WasmIo, turns: Turns, limits: SliceLimits) {
     this.#io = io;
     this.#turns = turns;
     this.#limits = limits;
@@ -312,7 +312,7 @@ export class Slices {
   }
 
   /** The report with what the checkpoints know of the run. */
-  complete(report: RunReport): RunReport {
+  complete(report: WasmReport): WasmReport {
     const { timeoutMs, cpuMs, fuel } = this.#limits;
     const own: LimitReading[] = [];
     if (timeoutMs !== undefined) own.push(this.#readTimeout(timeoutMs));

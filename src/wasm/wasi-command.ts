@@ -1,4 +1,4 @@
-import type { Exit, RunIo, RunReport } from "../backend.ts";
+import type { Exit } from "../backend.ts";
 import type { LimitReading } from "../limits.ts";
 import type { CompiledArtifact } from "../tool.ts";
 import type { ReadyArtifact, WasmRun } from "./artifact.ts";
@@ -8,11 +8,12 @@ import { collectOutputs } from "./outputs.ts";
 import { requireJspi } from "./jspi.ts";
 import { isCapped, type Lease, type MemoryPool } from "./memory-pool.ts";
 import { checkpointName, hostNamespace, memoryName, startName, waitName } from "./meter/names.ts";
-import type { ReadyParts } from "./ready.ts";
+import type { ReadyParts } from "./abi/runner.ts";
 import { trapOfInstance } from "./traps.ts";
 import { AbiTrap, createWasi, FileSystem, ProcExit, type Wasi } from "./wasi/index.ts";
 import { wasiOptions } from "./wasi-options.ts";
 import { wasiNamespace } from "./wasi-types.ts";
+import type { WasmIo, WasmReport } from "./run-types.ts";
 
 /** The functions of WASI in which a guest waits. Who writes to a slow reader waits at the next checkpoint. */
 export const waitingFunctions: ReadonlySet<string> = new Set(["poll_oneoff", "random_get"]);
@@ -57,7 +58,7 @@ class WasiCommand implements ReadyArtifact {
     this.#entries = entries;
   }
 
-  async run(run: WasmRun): Promise<RunReport> {
+  async run(run: WasmRun): Promise<WasmReport> {
     const { io, slices } = run;
     const waiting = slices.ready();
     if (waiting !== undefined) await waiting;
@@ -141,7 +142,7 @@ function exitOf(error: unknown, instance?: WebAssembly.Instance): Exit {
   throw error;
 }
 
-export function fillFileSystem(io: RunIo, { diskBytes, surroundings }: Pick<WasmRun, "diskBytes" | "surroundings">): FileSystem {
+export function fillFileSystem(io: WasmIo, { diskBytes, surroundings }: Pick<WasmRun, "diskBytes" | "surroundings">): FileSystem {
   const { fileTimeNs } = surroundings;
   const fs = new FileSystem({ maxBytes: diskBytes, ...(fileTimeNs === undefined ? {} : { timeNs: fileTimeNs }) });
   fs.preopen("/");

@@ -1,11 +1,12 @@
 import type { WorkerEnv } from "../../src/edge/worker.ts";
 import { createWorker, type WorkerHandler } from "../../src/edge/worker.ts";
 import { openDynamic } from "toolruntime:dynamic";
+import { openEngine as engine } from "toolruntime:engine";
 import { tools } from "toolruntime:tools";
 
 export { Executions } from "../../src/edge/worker.ts";
 
-const worker = createWorker({ tools, dynamic: openDynamic, version: "1.2.3" });
+const worker = createWorker({ tools, engine, dynamic: openDynamic, version: "1.2.3" });
 
 /** Puts into the bucket whatever it is told, as somebody would who may write there. */
 async function putAside(request: Request, { ARTIFACTS: bucket }: WorkerEnv): Promise<Response> {

@@ -20,6 +20,7 @@ async function stored() {
     digest: await sha256(bytes),
     wasm: { ...manifestOf("stored"), artifacts: { wasm: { digest: await sha256(bytes) } } },
     command: { ...manifestOf("shell"), artifacts: { command: { argv: ["cat"] } } },
+    large: { ...manifestOf("large"), artifacts: { command: { argv: ["sh", "-c", "cat; head -c 20971520 /dev/zero > out/large"] } } },
   };
 }
 
@@ -63,8 +64,8 @@ describe("mode forward", () => {
   const nodeToken = "node-0123456789abcdef";
 
   beforeAll(async () => {
-    const { wasm, command, bytes } = await stored();
-    const tools = [await defineTool(wasm, { wasm: bytes }), await defineTool(command), await guestTool("echo")];
+    const { wasm, command, large, bytes } = await stored();
+    const tools = [await defineTool(wasm, { wasm: bytes }), await defineTool(command), await defineTool(large), await guestTool("echo")];
     node = await createService({
       config: parseConfig({
         port: 0,
@@ -79,7 +80,7 @@ describe("mode forward", () => {
     const { url } = await node.listen();
     const vars = { ...standardVars, TOOLRUNTIME_SECURITY: "dev", TOOLRUNTIME_NODES: JSON.stringify([{ url, token: nodeToken }]) };
     worker = await TestWorker.open({ vars });
-    await worker.putObject("tools.json", JSON.stringify([wasm, command]));
+    await worker.putObject("tools.json", JSON.stringify([wasm, command, large]));
   });
   afterAll(async () => {
     await worker?.[Symbol.asyncDispose]();
@@ -95,6 +96,22 @@ describe("mode forward", () => {
     }
     const own = resultSchema.parse(await (await worker.run({ tool: "echo" })).json());
     expect(own.backend).not.toHaveProperty("via");
+  });
+
+  it("passes files of a node into the bucket as they come, also those that it would not hold in memory", async () => {
+    const result = resultSchema.parse(await (await worker.run({ tool: "large", input: {} })).json());
+    const bytes = new Uint8Array(20 * 2 ** 20);
+    const digest = await sha256(bytes);
+    expect(result.files).toEqual([{ path: "large", digest, size: bytes.length }]);
+    const path = `/v1/blobs/${digest}`;
+    const whole = await worker.get(path, "alice");
+    expect([whole.status, whole.headers.get("content-length")]).toEqual([200, String(bytes.length)]);
+    expect(await sha256(new Uint8Array(await whole.arrayBuffer()))).toBe(digest);
+    const head = await worker.send("HEAD", path, { who: "alice" });
+    expect([head.status, head.headers.get("etag"), (await head.arrayBuffer()).byteLength]).toEqual([200, `"${digest}"`, 0]);
+    const part = await worker.send("GET", path, { who: "alice", headers: { range: "bytes=20971515-" } });
+    expect([part.status, part.headers.get("content-range")]).toEqual([206, "bytes 20971515-20971519/20971520"]);
+    expect((await part.arrayBuffer()).byteLength).toBe(5);
   });
 
   it("runs profile hardened where a node serves it", async () => {

@@ -53,10 +53,11 @@ describe.skipIf(isMissing).each([
 ] as const)("callers that reset their connections, executions %s", (_, bindings) => {
   beforeAll(async () => {
     const main = `import { createWorker } from "../../src/edge/worker.ts";
+      import { openEngine as engine } from "toolruntime:engine";
       import { tools } from "toolruntime:tools";
       export { Executions } from "../../src/edge/worker.ts";
       const concurrency = { running: ${maxInstances}, queued: 0 };
-      export default createWorker({ tools, wasm: { maxInstances: ${maxInstances} }, concurrency, limits: { maxExecutions: ${maxInstances} } });`;
+      export default createWorker({ tools, engine, wasm: { maxInstances: ${maxInstances} }, concurrency, limits: { maxExecutions: ${maxInstances} } });`;
     const folder = fileURLToPath(new URL(".", import.meta.url));
     const code = await bundleWorker({ main, folder, tools: await Promise.all(guestNames.map(guestTool)) });
     worker = await openWorker(code, { ...bindings, env: { TOOLRUNTIME_SECURITY: "dev" }, flags: ["enable_request_signal"] });

@@ -160,7 +160,7 @@ describe.skipIf(isMissing)("on workerd", () => {
       await one?.started("a");
       const second = await other?.claim(claimOf("b"));
       const waiting = second?.kind === "repeat" ? await second.wait(never) : undefined;
-      expect(JSON.parse(waiting?.json ?? "{}")).toMatchObject({ code: "ERR_ABORTED", started: true, id: "a" });
+      expect(JSON.parse(waiting?.json ?? "{}")).toMatchObject({ code: "ERR_EXECUTION_LOST", started: true, id: "a" });
       expect(await other?.get("red", "a")).toMatchObject({ status: "ended" });
       expect(await other?.claim(claimOf("c"))).toMatchObject({ kind: "repeat", executionId: "a" });
       await one?.end("a", outcome("too late"));

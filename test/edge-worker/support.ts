@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { unstable_startWorker } from "wrangler";
 import { problemSchema, type Problem } from "../../src/wire.ts";
-import { noDynamic, writeTools } from "../../bench/edge/bundle.ts";
+import { builtAliases, noDynamic, writeTools } from "../../bench/edge/bundle.ts";
 import { guestNames, guestTool } from "./tools.ts";
 
 process.env["WRANGLER_SEND_METRICS"] = "false";
@@ -66,7 +66,7 @@ export class TestWorker implements AsyncDisposable {
       main,
       compatibility_date: "2026-11-01",
       compatibility_flags: ["enable_request_signal"],
-      alias: { "toolruntime:tools": tools, "toolruntime:dynamic": isDynamic ? file("../../src/wasm/loader/worker.ts") : noDynamic },
+      alias: { ...builtAliases(tools), "toolruntime:dynamic": isDynamic ? file("../../src/wasm/loader/worker.ts") : noDynamic },
       vars,
       ...bindings,
       ...(isDynamic ? { worker_loaders: [{ binding: "LOADER" }] } : {}),

@@ -35,7 +35,7 @@ describe("toolruntime build", () => {
     await buildSamples(["hash"], scratch.path);
     expect((await stat(kept)).mtimeMs).toBe(before.mtimeMs);
     const wasm = ["main.deterministic.wasm", "main.wasm"].map((name) => `hash-1.0.0/${name}`);
-    const own = [recordName, ...wasm, "index.d.ts", "index.js"];
+    const own = [recordName, ...wasm, "engine.d.ts", "engine.js", "index.d.ts", "index.js"];
     expect([...(await filesUnder(scratch.path)).keys()].toSorted()).toEqual([...own, "notes.txt", "text-stats-1.0.0/notes.txt"].toSorted());
     expect((await readFile(join(scratch.path, "index.js"))).includes("text-stats")).toBe(false);
   });
@@ -65,7 +65,17 @@ describe("toolruntime build", () => {
     expect(added.code).toBe(0);
     const { code, stderr } = await build(["--out", "out"], scratch.path);
     expect([code, stderr]).toEqual([0, expect.stringContaining("not built: script")]);
-    expect((await readdir(join(scratch.path, "out"))).toSorted()).toEqual([recordName, "index.d.ts", "index.js", "parrot-0.1.0"]);
+    const own = [recordName, "engine.d.ts", "engine.js", "index.d.ts", "index.js", "parrot-0.1.0"];
+    expect((await readdir(join(scratch.path, "out"))).toSorted()).toEqual(own);
+  });
+
+  test("writes an engine with the ABIs of the tools and no other", async () => {
+    await using scratch = await scratchFolder();
+    const engine = () => readFile(join(scratch.path, "engine.js"), "utf8");
+    await buildSamples(["hash", "text-stats"], scratch.path);
+    expect(await engine()).toContain('import { builtEngine, extism, wasiP1 } from "toolruntime/wasm/abi";');
+    await buildSamples(["hash"], scratch.path);
+    expect(await engine()).toContain("builtEngine([wasiP1()], options)");
   });
 
   test("leaves a variant out on demand", async () => {

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { InputFile, RunIo, RunReport } from "../../src/backend.ts";
+import type { MemoryFile, WasmIo, WasmReport } from "../../src/wasm/run-types.ts";
 import type { WasmAbi } from "../../src/tool.ts";
 import { artifactFormat } from "../../src/wasm/agreed.ts";
 import type { ReadyArtifact, WasmRun } from "../../src/wasm/artifact.ts";
@@ -8,7 +8,7 @@ import { compileArtifact } from "../../src/wasm/compile.ts";
 import type { Making } from "../../src/wasm/ingest.ts";
 import type { MadeParts } from "../../src/wasm/made.ts";
 import { MemoryPool } from "../../src/wasm/memory-pool.ts";
-import { readyArtifact } from "../../src/wasm/ready.ts";
+import { readyExtism } from "../../src/wasm/extism/plugin.ts";
 import { Slices } from "../../src/wasm/slices.ts";
 import { systemClock } from "../../src/wasm/wasi/clock.ts";
 import type { Surroundings } from "../../src/wasm/surroundings.ts";
@@ -30,7 +30,7 @@ export function makingOf(tool: string): Making {
 /** Compiles what an ABI made, and has it run with memories of its own. */
 export async function readyOf(abi: WasmAbi, tool: string, parts: MadeParts): Promise<ReadyArtifact> {
   const made = { format: artifactFormat, abi, of: `sha256:${"0".repeat(64)}`, deterministic: false, ...parts } as const;
-  return readyArtifact(await compileArtifact(made, { tool, maxCompileMs: 10_000 }), { tool, pool: new MemoryPool(16 * MiB) });
+  return readyExtism(await compileArtifact(made, { tool, maxCompileMs: 10_000 }), { tool, pool: new MemoryPool(16 * MiB) });
 }
 
 export async function ready(name: string, entry = "run"): Promise<ReadyArtifact> {
@@ -44,7 +44,7 @@ export interface RunOptions {
   /** How long a guest may hold the event loop where nothing can suspend it. Default: as in a service. */
   readonly inlineMs?: number | undefined;
   readonly input?: string | Uint8Array;
-  readonly files?: readonly InputFile[];
+  readonly files?: readonly MemoryFile[];
   readonly env?: Readonly<Record<string, string>>;
   readonly memoryBytes?: number;
   readonly diskBytes?: number;
@@ -57,14 +57,14 @@ export interface RunOptions {
 }
 
 export interface Ran {
-  readonly outcome: RunReport;
+  readonly outcome: WasmReport;
   readonly slices: Slices;
   readonly stdout: string;
   readonly stderr: string;
 }
 
 /** One run in a process where nothing else runs. */
-export function runOf(io: RunIo, options: RunOptions = {}): WasmRun {
+export function runOf(io: WasmIo, options: RunOptions = {}): WasmRun {
   const { surroundings = { clockFor: () => systemClock } } = options;
   const slices = new Slices(io, new Turns(), { timeoutMs: options.timeoutMs, inlineMs: options.inlineMs });
   return {
@@ -81,7 +81,7 @@ export function runOf(io: RunIo, options: RunOptions = {}): WasmRun {
 export async function runOnce(artifact: ReadyArtifact, options: RunOptions = {}): Promise<Ran> {
   const written = { stdout: "", stderr: "" };
   const { input = "", onStdout, onStderr } = options;
-  const io: RunIo = {
+  const io: WasmIo = {
     id: "ex_test",
     stdin: typeof input === "string" ? encoder.encode(input) : input,
     files: options.files ?? [],

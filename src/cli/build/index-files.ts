@@ -1,13 +1,16 @@
+import type { EngineAbi } from "../../tool.ts";
 import type { BuiltVariant, OutFile, ToolBuild } from "./build-tool.ts";
 
 const encoder = new TextEncoder();
 const head = '// Written by "toolruntime build"; changes here are lost with the next build.\n';
 
-/** The two files by which a program imports what was built: the map of tools, and its types. */
+/** The files by which a program imports what was built: the map of tools, the engine that they need, and the types of both. */
 export function indexFiles(builds: readonly ToolBuild[]): OutFile[] {
   return [
     { path: "index.js", content: encoder.encode(indexScript(builds)) },
     { path: "index.d.ts", content: encoder.encode(indexTypes(builds)) },
+    { path: "engine.js", content: encoder.encode(engineScript(builds)) },
+    { path: "engine.d.ts", content: encoder.encode(engineTypes) },
   ];
 }
 
@@ -89,3 +92,27 @@ export declare const digests: {
 ${members.join("")}};
 `;
 }
+
+/** The functions that give the runner of each ABI. */
+const runners = { "wasi-p1": "wasiP1", extism: "extism", component: "component", javascript: "javascript" } as const satisfies Record<
+  EngineAbi,
+  string
+>;
+
+/** The engine with the ABIs of these tools, so that a program carries no other. */
+function engineScript(builds: readonly ToolBuild[]): string {
+  const abis = [...new Set(builds.flatMap(({ variants }) => variants.map(({ made }) => made.abi)))].toSorted();
+  if (abis.length === 0) return `${head}export const openEngine = undefined;\n`;
+  const names = abis.map((abi) => runners[abi]);
+  const calls = names.map((name) => `${name}()`).join(", ");
+  return `${head}import { builtEngine, ${names.join(", ")} } from "toolruntime/wasm/abi";
+
+export const openEngine = (options) => builtEngine([${calls}], options);\n`;
+}
+
+const engineTypes = `${head}import type { Backend } from "toolruntime";
+import type { BuiltWasmOptions } from "toolruntime/wasm/abi";
+
+/** Runs the tools of \`index.js\`; nothing where none was built. */
+export declare const openEngine: ((options?: BuiltWasmOptions) => Backend) | undefined;
+`;

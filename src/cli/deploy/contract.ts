@@ -5,10 +5,15 @@ export const bindings = { loader: "LOADER", artifacts: "ARTIFACTS", executions: 
 export const executionsClass = "Executions";
 
 export const variables = { security: "TOOLRUNTIME_SECURITY", origins: "TOOLRUNTIME_ORIGINS" } as const;
-export const secrets = { tokens: "TOOLRUNTIME_TOKENS", nodes: "TOOLRUNTIME_NODES" } as const;
+export const secrets = {
+  tokens: "TOOLRUNTIME_TOKENS",
+  keys: "TOOLRUNTIME_KEYS",
+  nodes: "TOOLRUNTIME_NODES",
+  signing: "TOOLRUNTIME_SIGNING",
+} as const;
 
 /** What the worker imports under names that `[alias]` explains. */
-export const aliases = { tools: "toolruntime:tools", dynamic: "toolruntime:dynamic" } as const;
+export const aliases = { tools: "toolruntime:tools", engine: "toolruntime:engine", dynamic: "toolruntime:dynamic" } as const;
 
 /** Without it the rest of a request whose caller has gone is dropped without a word, and its run is never ended. */
 export const requestSignalFlag = "enable_request_signal";

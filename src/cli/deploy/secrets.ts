@@ -52,7 +52,7 @@ export function checkSecrets(config: WranglerConfig, environment: string): Findi
   const put = (name: string): string => `npx wrangler secret put ${name} ${environmentFlag(environment)}`;
   const tokens = advice({
     check: secrets.tokens,
-    says: "must be set: who may call. Whether it is, only the account knows",
+    says: `must be set, or ${secrets.keys}: who may call. Whether it is, only the account knows`,
     next: put(secrets.tokens),
   });
   const nodes = advice({

@@ -1,4 +1,4 @@
-import type { Exit, RunReport } from "../../backend.ts";
+import type { Exit } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { LimitReading } from "../../limits.ts";
 import type { CompiledArtifact, ComponentInstantiate } from "../../tool.ts";
@@ -8,12 +8,13 @@ import { FactReader } from "../facts.ts";
 import type { Lease, MemoryPool } from "../memory-pool.ts";
 import { hostNamespace, memoryName } from "../meter/names.ts";
 import { collectOutputs } from "../outputs.ts";
-import type { ReadyParts } from "../ready.ts";
+import type { ReadyParts } from "../abi/runner.ts";
 import { trapOf } from "../traps.ts";
 import { fillFileSystem, singleThreaded } from "../wasi-command.ts";
 import { makeImports } from "./host/imports.ts";
 import { GuestEnd, RunState } from "./host/run-state.ts";
 import { JsFrames } from "./js-frames.ts";
+import type { WasmReport } from "../run-types.ts";
 
 const maxPages = 65_536;
 const encoder = new TextEncoder();
@@ -59,7 +60,7 @@ class ComponentArtifact implements ReadyArtifact {
     this.#memories = [...parts.cores.values()].filter(({ memory }) => memory !== undefined).length;
   }
 
-  async run(run: WasmRun): Promise<RunReport> {
+  async run(run: WasmRun): Promise<WasmReport> {
     const { io, slices } = run;
     const waiting = slices.ready();
     if (waiting !== undefined) await waiting;

@@ -1,9 +1,9 @@
-import type { RunIo } from "../../backend.ts";
 import type { WasmRun } from "../artifact.ts";
 import type { Slices } from "../slices.ts";
 import type { FunctionType } from "../types.ts";
 import { AbiTrap } from "../wasi/index.ts";
 import { HostMemory, HostMemoryLimit } from "./host-memory.ts";
+import type { WasmIo } from "../run-types.ts";
 
 /** The namespace of Extism's host functions (https://extism.org/docs/concepts/host-functions). */
 export const extismNamespace = "extism:host/env";
@@ -39,7 +39,7 @@ type Ended = AbiTrap | HostMemoryLimit | HostEnd;
 /** What one call of a plug-in has in common with its host functions. */
 export class PluginCall {
   readonly memory: HostMemory;
-  readonly io: RunIo;
+  readonly io: WasmIo;
   readonly slices: Slices;
   readonly variables = new Map<string, Uint8Array>();
   output: Uint8Array = new Uint8Array(0);

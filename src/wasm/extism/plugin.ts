@@ -1,4 +1,4 @@
-import type { Exit, RunIo, RunReport } from "../../backend.ts";
+import type { Exit } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { LimitReading } from "../../limits.ts";
 import type { CompiledArtifact } from "../../tool.ts";
@@ -9,7 +9,7 @@ import { requireJspi } from "../jspi.ts";
 import { isCapped, type Lease, type MemoryPool } from "../memory-pool.ts";
 import { checkpointName, hostNamespace, memoryName, startName, waitName } from "../meter/names.ts";
 import { collectOutputs } from "../outputs.ts";
-import type { ReadyParts } from "../ready.ts";
+import type { ReadyParts } from "../abi/runner.ts";
 import type { Slices } from "../slices.ts";
 import { trapOfInstance } from "../traps.ts";
 import { AbiTrap, createWasi, ProcExit, type Wasi } from "../wasi/index.ts";
@@ -18,6 +18,7 @@ import { wasiOptions } from "../wasi-options.ts";
 import { wasiNamespace } from "../wasi-types.ts";
 import { extismNamespace, HostEnd, hostFunction, isHostFunction, PluginCall } from "./host-functions.ts";
 import { HostMemoryLimit } from "./host-memory.ts";
+import type { WasmIo, WasmReport } from "../run-types.ts";
 
 /** The part of the memory limit that is the host's blocks and variables; the plug-in's own memory has the rest. */
 const hostShare = 1 / 4;
@@ -70,7 +71,7 @@ class ExtismArtifact implements ReadyArtifact {
     this.#parts = parts;
   }
 
-  async run(run: WasmRun): Promise<RunReport> {
+  async run(run: WasmRun): Promise<WasmReport> {
     const { io, memoryBytes, slices } = run;
     const { tool, pool, memory: bounds, wasiNames } = this.#parts;
     this.#assertFiles(io);
@@ -102,7 +103,7 @@ class ExtismArtifact implements ReadyArtifact {
     return { exit, readings, files, ...(isOverHost ? { limitHit: { limit: "memory" } as const } : {}) };
   }
 
-  #assertFiles(io: RunIo): void {
+  #assertFiles(io: WasmIo): void {
     const { tool, wasiNames } = this.#parts;
     if (io.files.length === 0 || wasiNames.length > 0) return;
     throw new ToolRuntimeError(

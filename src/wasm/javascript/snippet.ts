@@ -1,19 +1,20 @@
-import type { Exit, RunReport } from "../../backend.ts";
+import type { Exit } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { LimitReading } from "../../limits.ts";
 import type { CompiledArtifact } from "../../tool.ts";
+import type { ReadyParts } from "../abi/runner.ts";
 import type { ReadyArtifact, WasmRun } from "../artifact.ts";
 import { FactReader } from "../facts.ts";
 import { isCapped, type Lease, type MemoryPool } from "../memory-pool.ts";
-import type { ReadyParts } from "../ready.ts";
 import { trapOfInstance } from "../traps.ts";
 import { singleThreaded } from "../wasi-command.ts";
 import { AbiTrap } from "../wasi/signals.ts";
 import { OutOfMemory, promiseStates, QuickJsClient, type Address } from "./client.ts";
 import { Aborted, JavaScriptHost } from "./host.ts";
-import { QuickJsImages, type QuickJsImage } from "./image.ts";
+import type { QuickJsImage, QuickJsImages } from "./image.ts";
 import { quickJsModule } from "./make.ts";
 import { quickJsMaxPages, quickJsMinPages } from "./quickjs.ts";
+import type { WasmReport } from "../run-types.ts";
 
 const memoryBounds = { min: quickJsMinPages, max: quickJsMaxPages } as const;
 
@@ -46,7 +47,7 @@ interface Snippet {
 /** @throws `ERR_ARTIFACT_UNSUPPORTED`. */
 export function readySnippet(
   { deterministic, facts, modules }: CompiledArtifact,
-  { tool, pool, images = new QuickJsImages() }: ReadyParts,
+  { tool, pool, images }: ReadyParts & { readonly images: QuickJsImages },
 ): ReadyArtifact {
   const reader = new FactReader(facts, tool);
   const module = modules[quickJsModule];
@@ -72,7 +73,7 @@ class JavaScriptSnippet implements ReadyArtifact {
     this.#snippet = snippet;
   }
 
-  async run(run: WasmRun): Promise<RunReport> {
+  async run(run: WasmRun): Promise<WasmReport> {
     const { io, slices, memoryBytes } = run;
     const { tool, pool, images, module, maxStackBytes } = this.#snippet;
     if (io.files.length > 0) throw noFiles(tool);

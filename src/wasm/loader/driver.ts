@@ -1,4 +1,4 @@
-import type { Plan, ReapReport, RunIo, RunReport } from "../../backend.ts";
+import type { Leftover, Plan, ReapReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { sha256 } from "../../internal/digest.ts";
 import type { Digest } from "../../tool.ts";
@@ -8,6 +8,7 @@ import { Artifacts, type ArtifactOptions, type KeptArtifact } from "./artifacts.
 import type { WorkerCode, WorkerLoader } from "./client.ts";
 import { IsolateSession, isUnanswered } from "./session.ts";
 import { isolateCode, isolateIdentity } from "./spec.ts";
+import type { WasmIo, WasmReport } from "../run-types.ts";
 
 export interface LoaderSettings extends ArtifactOptions {
   readonly loader: WorkerLoader | undefined;
@@ -67,7 +68,7 @@ export class LoaderDriver implements WasmDriver {
     await this.#artifacts.get(plan);
   }
 
-  async run(plan: Plan, io: RunIo): Promise<RunReport> {
+  async run(plan: Plan, io: WasmIo): Promise<WasmReport> {
     const kept = this.#artifacts.peek(plan) ?? (await this.#artifacts.get(plan));
     const id = await this.#idOf(plan, kept);
     try {
@@ -79,7 +80,7 @@ export class LoaderDriver implements WasmDriver {
     }
   }
 
-  #perform(plan: Plan, io: RunIo, { id, kept }: { readonly id: string; readonly kept: KeptArtifact }): Promise<RunReport> {
+  #perform(plan: Plan, io: WasmIo, { id, kept }: { readonly id: string; readonly kept: KeptArtifact }): Promise<WasmReport> {
     const { loader, engine, compatibilityDate } = this.#settings;
     if (loader === undefined) throw new ToolRuntimeError("ERR_INTERNAL", "Cannot run a task in an isolate: there is no binding");
     // What a binding gives belongs to the request in which it was asked.
@@ -122,6 +123,10 @@ export class LoaderDriver implements WasmDriver {
   }
 
   /** The platform drops isolates by itself. */
+  async leftovers(): Promise<readonly Leftover[]> {
+    return [];
+  }
+
   async reap(): Promise<ReapReport> {
     return { removed: [] };
   }

@@ -1,7 +1,8 @@
 import type { CompiledArtifact } from "../../tool.ts";
 import type { ReadyArtifact } from "../artifact.ts";
 import { MemoryPool } from "../memory-pool.ts";
-import { readyArtifact } from "../ready.ts";
+import { allAbis } from "../abi/all.ts";
+import { readyArtifact } from "../abi/runner.ts";
 import { Turns } from "../turns.ts";
 import { IsolateRun, type Guest } from "./isolate-run.ts";
 
@@ -39,7 +40,8 @@ export function isolate({ tool, artifact, names }: IsolateFacts, { modules: comp
   const guest: Guest = {
     tool,
     turns: new Turns(),
-    ready: () => (ready ??= readyArtifact({ ...artifact, modules, ...(instantiate === undefined ? {} : { instantiate }) }, { tool, pool })),
+    ready: () =>
+      (ready ??= readyArtifact(allAbis(), { ...artifact, modules, ...(instantiate === undefined ? {} : { instantiate }) }, { tool, pool })),
   };
   return {
     fetch(request, _env, context) {

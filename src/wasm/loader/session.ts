@@ -1,4 +1,4 @@
-import { enforcedValue, type Plan, type RunIo, type RunReport } from "../../backend.ts";
+import { enforcedValue, type Plan } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { frameKinds, ProtocolError, type Frame } from "../wire/frames.ts";
 import { FrameStream, readFrames } from "../wire/frame-stream.ts";
@@ -7,6 +7,7 @@ import type { Done } from "../wire/replies.ts";
 import { RunReceiver, runRequest, type RunListener } from "../wire/run-receiver.ts";
 import { platformEndOf, type WorkerEntrypoint } from "./client.ts";
 import { cpuMsOf } from "./spec.ts";
+import type { WasmIo, WasmReport } from "../run-types.ts";
 
 /** An isolate that does not begin with the guest within this time never will. */
 const startTimeoutMs = 10_000;
@@ -30,10 +31,10 @@ export function isUnanswered(error: unknown): boolean {
 /** One run in an isolate. Threat: the isolate may be the guest's own; nothing that it says is taken without a check. */
 export class IsolateSession implements RunListener {
   readonly #plan: Plan;
-  readonly #io: RunIo;
+  readonly #io: WasmIo;
   readonly #receiver: RunReceiver;
   readonly #requests = new FrameStream(() => undefined);
-  readonly #settled = Promise.withResolvers<RunReport>();
+  readonly #settled = Promise.withResolvers<WasmReport>();
   /** Aborted when nothing more is expected of the isolate. */
   readonly #left = new AbortController();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
@@ -41,14 +42,14 @@ export class IsolateSession implements RunListener {
   #lateBytes = 0;
   readonly #onAbort = (): void => this.#end();
 
-  constructor(plan: Plan, io: RunIo) {
+  constructor(plan: Plan, io: WasmIo) {
     this.#plan = plan;
     this.#io = io;
     this.#receiver = new RunReceiver(plan, io, this);
   }
 
   /** @throws what the engine throws, `ERR_BACKEND_FAILED` where the isolate fails. */
-  async perform(isolate: WorkerEntrypoint): Promise<RunReport> {
+  async perform(isolate: WorkerEntrypoint): Promise<WasmReport> {
     const { signal } = this.#io;
     signal.throwIfAborted();
     signal.addEventListener("abort", this.#onAbort, { once: true });

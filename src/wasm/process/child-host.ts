@@ -1,9 +1,8 @@
-import type { OutputFile } from "../../backend.ts";
 import type { ReadyArtifact } from "../artifact.ts";
 import { compileArtifact } from "../compile.ts";
-import { QuickJsImages } from "../javascript/image.ts";
 import { MemoryPool } from "../memory-pool.ts";
-import { readyArtifact } from "../ready.ts";
+import { allAbis } from "../abi/all.ts";
+import { readyArtifact } from "../abi/runner.ts";
 import { runArtifact } from "../run-artifact.ts";
 import { Turns } from "../turns.ts";
 import { frameKinds, type Frame } from "../wire/frames.ts";
@@ -12,6 +11,7 @@ import type { AckMessage, EndMessage, RunMessage } from "../wire/messages.ts";
 import type { Channel } from "./channel.ts";
 import { unpackMade } from "./made-payload.ts";
 import type { BindMessage } from "./protocol.ts";
+import type { MemoryFile } from "../run-types.ts";
 
 /** One run at a time needs few memories that wait for the next. */
 const maxPoolBytes = 16 * 2 ** 20;
@@ -57,8 +57,8 @@ export class ChildHost {
   async #bind({ json, payload, run }: Frame): Promise<void> {
     const { tool, made } = JSON.parse(json) as BindMessage;
     const compiled = await compileArtifact(unpackMade(made, payload), { tool, maxCompileMs });
-    const parts = { tool, pool: new MemoryPool(maxPoolBytes), images: new QuickJsImages() };
-    this.#bound = { ready: readyArtifact(compiled, parts), tool };
+    const parts = { tool, pool: new MemoryPool(maxPoolBytes) };
+    this.#bound = { ready: readyArtifact(allAbis(), compiled, parts), tool };
     // From here on the guest's code runs: whatever it breaks out into finds no file.
     dropPermissions();
     this.#channel.send(frameKinds.bound, run);
@@ -86,7 +86,7 @@ export class ChildHost {
     }
   }
 
-  async #sendFiles(run: number, files: readonly OutputFile[]): Promise<void> {
+  async #sendFiles(run: number, files: readonly MemoryFile[]): Promise<void> {
     for (const { path, bytes } of files) {
       if (!this.#channel.send(frameKinds.file, run, { json: { path }, payload: bytes })) await this.#channel.drained();
     }

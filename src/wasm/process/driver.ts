@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
-import { enforcedValue, type Capability, type Plan, type ReapReport, type RunIo, type RunReport } from "../../backend.ts";
+import { enforcedValue, type Capability, type Leftover, type Plan, type ReapReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { findCgroups } from "../../internal/node/cgroup-layout.ts";
 import { applyCgroupLimit, cgroupEnforcement } from "../../internal/node/cgroup-limits.ts";
 import { Cgroup } from "../../internal/node/cgroup.ts";
+import { listed, removeFound, type FoundLeftover } from "../../internal/node/leftover.ts";
 import { currentOwner, formatOwner } from "../../internal/node/process-owner.ts";
 import type { Tool } from "../../tool.ts";
 import type { DriverProbe, WasmDriver } from "../driver.ts";
@@ -15,10 +16,11 @@ import { findChildCode } from "./child-code.ts";
 import { ChildHandle } from "./child-handle.ts";
 import { Makings, type MakingSettings } from "./making.ts";
 import { ChildPool, closedError, type PoolSettings } from "./pool.ts";
-import { namePrefix, reapChildren } from "./reap.ts";
+import { findChildren, namePrefix } from "./reap.ts";
 import { RunSession } from "./run-session.ts";
 import { childSpec, maxThreads, randomUid, type ChildCode } from "./spec.ts";
 import { describeWalls, findWalls, type WallOptions, type WallsHere } from "./walls.ts";
+import type { WasmIo, WasmReport } from "../run-types.ts";
 
 export interface ProcessSettings extends PoolSettings, WallOptions, MakingSettings {
   /** The child's program. */
@@ -158,8 +160,8 @@ export class ProcessDriver implements WasmDriver {
     await this.#withChild(plan, signal, async () => true);
   }
 
-  async run(plan: Plan, io: RunIo): Promise<RunReport> {
-    let report: RunReport | undefined;
+  async run(plan: Plan, io: WasmIo): Promise<WasmReport> {
+    let report: WasmReport | undefined;
     await this.#withChild(plan, io.signal, async (child) => {
       const session = new RunSession(child, plan, io);
       report = await session.perform();
@@ -243,10 +245,18 @@ export class ProcessDriver implements WasmDriver {
     return key;
   }
 
+  async leftovers(): Promise<readonly Leftover[]> {
+    return this.#findLeftovers().map(listed);
+  }
+
   async reap(): Promise<ReapReport> {
-    if (process.platform !== "linux") return { removed: [] };
+    return removeFound(this.#findLeftovers());
+  }
+
+  #findLeftovers(): FoundLeftover[] {
+    if (process.platform !== "linux") return [];
     const layout = this.#settings.cgroup === "auto" ? findCgroups(this.#nextName()) : undefined;
-    return reapChildren(layout?.map(({ parent }) => parent) ?? []);
+    return findChildren(layout?.map(({ parent }) => parent) ?? []);
   }
 
   async close(): Promise<void> {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
-import type { ReapReport } from "../../backend.ts";
-import { namesIn, openLeftover } from "../../internal/node/leftover-cgroup.ts";
-import { isGone, parseOwner } from "../../internal/node/process-owner.ts";
+import { findInCgroup, namesIn, processStartedAt } from "../../internal/node/leftover-cgroup.ts";
+import type { FoundLeftover } from "../../internal/node/leftover.ts";
+import { goneOwner, type ProcessOwner } from "../../internal/node/process-owner.ts";
 import { killAll } from "../../internal/node/process-tree.ts";
 
 /** Begins the names of the children: those of their cgroups, and the last word of their command lines. */
@@ -9,11 +9,9 @@ export const namePrefix = "toolruntime-wasm-";
 
 const timeoutMs = 5000;
 
-/** Whether a name is that of a child whose service is gone. */
-function isLeftover(name: string): boolean {
-  if (!name.startsWith(namePrefix)) return false;
-  const owner = parseOwner(name.slice(namePrefix.length));
-  return owner !== undefined && isGone(owner);
+/** The service of a child's name, where it is gone. */
+function ownerOf(name: string): ProcessOwner | undefined {
+  return name.startsWith(namePrefix) ? goneOwner(name.slice(namePrefix.length)) : undefined;
 }
 
 function lastArgument(pid: string): string {
@@ -24,18 +22,24 @@ function lastArgument(pid: string): string {
   }
 }
 
-function findLeftovers(): number[] {
-  return readdirSync("/proc").flatMap((pid) => (/^\d+$/.test(pid) && isLeftover(lastArgument(pid)) ? Number(pid) : []));
+function findProcesses(): { readonly pid: number; readonly owner: ProcessOwner }[] {
+  return readdirSync("/proc").flatMap((pid) => {
+    const owner = /^\d+$/.test(pid) ? ownerOf(lastArgument(pid)) : undefined;
+    return owner === undefined ? [] : [{ pid: Number(pid), owner }];
+  });
 }
 
-/** Ends the children of services that are gone and removes their cgroups below `parents`. */
-export async function reapChildren(parents: readonly string[]): Promise<ReapReport> {
-  const removed = findLeftovers().map((pid) => `process ${pid}`);
-  await killAll(findLeftovers, timeoutMs);
-  for (const name of new Set(parents.flatMap(namesIn).filter(isLeftover))) {
-    const cgroup = openLeftover(parents, name);
-    await cgroup.kill(timeoutMs);
-    if (await cgroup.remove(timeoutMs)) removed.push(`cgroup ${name}`);
-  }
-  return { removed };
+/** The children of services that are gone, and their cgroups below `parents`. */
+export function findChildren(parents: readonly string[]): FoundLeftover[] {
+  const end = (): Promise<boolean> => killAll(() => findProcesses().map(({ pid }) => pid), timeoutMs);
+  const children = findProcesses().map(({ pid, owner }): FoundLeftover => {
+    const madeAtMs = processStartedAt({ pid, boot: owner.boot });
+    return { kind: "process", name: String(pid), owner, madeAtMs, remove: end };
+  });
+  const inCgroups = [...new Set(parents.flatMap(namesIn))].flatMap((name) => {
+    const owner = ownerOf(name);
+    return owner === undefined ? [] : findInCgroup({ parents, name, owner });
+  });
+  const isListed = ({ kind, name }: FoundLeftover): boolean => kind === "process" && children.some((child) => child.name === name);
+  return [...children, ...inCgroups.filter((one) => !isListed(one))];
 }

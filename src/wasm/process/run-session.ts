@@ -1,4 +1,4 @@
-import { enforcedValue, type Plan, type RunIo, type RunReport } from "../../backend.ts";
+import { enforcedValue, type Plan } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { Limit } from "../../limits.ts";
 import { frameKinds, ProtocolError, type Frame } from "../wire/frames.ts";
@@ -8,6 +8,7 @@ import { runRequest, RunReceiver, type RunListener } from "../wire/run-receiver.
 import { childError, type ChildHandle, type Ending, type Listener } from "./child-handle.ts";
 import { joinReadings, type ReadingParts } from "./readings.ts";
 import type { ProcessUsage } from "./usage.ts";
+import type { WasmIo, WasmReport } from "../run-types.ts";
 
 /** Between the word that ends a run and SIGKILL: a guest that is metered has ended, and told its figures, long before. */
 const endGraceMs = 25;
@@ -28,16 +29,16 @@ export class RunSession implements Listener, RunListener {
   isClean = false;
   readonly #child: ChildHandle;
   readonly #plan: Plan;
-  readonly #io: RunIo;
+  readonly #io: WasmIo;
   readonly #run: number;
   readonly #before: ProcessUsage;
-  readonly #settled = Promise.withResolvers<RunReport>();
+  readonly #settled = Promise.withResolvers<WasmReport>();
   readonly #receiver: RunReceiver;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   #killedFor: KillReason | undefined;
   readonly #onAbort = (): void => this.#end();
 
-  constructor(child: ChildHandle, plan: Plan, io: RunIo) {
+  constructor(child: ChildHandle, plan: Plan, io: WasmIo) {
     this.#child = child;
     this.#plan = plan;
     this.#io = io;
@@ -57,7 +58,7 @@ export class RunSession implements Listener, RunListener {
    *
    * @throws what the engine throws, `ERR_BACKEND_FAILED` where the child fails.
    */
-  async perform(): Promise<RunReport> {
+  async perform(): Promise<WasmReport> {
     const { signal } = this.#io;
     signal.throwIfAborted();
     // Nobody waits for it where the message could not be sent.
@@ -139,7 +140,7 @@ export class RunSession implements Listener, RunListener {
     this.#settled.resolve({ exit, readings, files, ...(limitHit === undefined ? {} : { limitHit }) });
   }
 
-  #readings(parts: Pick<ReadingParts, "told" | "toldCpuMs" | "isKilled">, after: ProcessUsage): RunReport["readings"] {
+  #readings(parts: Pick<ReadingParts, "told" | "toldCpuMs" | "isKilled">, after: ProcessUsage): WasmReport["readings"] {
     return joinReadings({ ...parts, plan: this.#plan, limits: this.#child.limits, before: this.#before, after });
   }
 
@@ -157,7 +158,7 @@ export class RunSession implements Listener, RunListener {
   }
 
   /** The limit that ended the process, where one did. */
-  #limitHit({ cpu, peakBytes, memoryKills }: ProcessUsage): RunReport["limitHit"] {
+  #limitHit({ cpu, peakBytes, memoryKills }: ProcessUsage): WasmReport["limitHit"] {
     const killedFor = this.#killedFor;
     if (killedFor === "cpuTime") return { limit: "cpuTime", observed: (cpu?.usedMs ?? 0) - (this.#before.cpu?.usedMs ?? 0) };
     if (killedFor === "timeout") return { limit: "timeout" };

@@ -1,7 +1,7 @@
-import type { RunIo } from "../../backend.ts";
 import { toToolRuntimeError, ToolRuntimeError, type ErrorCode } from "../../errors.ts";
 import { frameKinds, type Frame, type FrameKind } from "./frames.ts";
 import { maxPieceBytes, outputWindow, type AckMessage, type EndMessage, type RunMessage } from "./messages.ts";
+import type { WasmIo } from "../run-types.ts";
 
 export interface FrameParts {
   readonly json?: object;
@@ -11,12 +11,12 @@ export interface FrameParts {
 /** Sends a frame of the run. */
 export type SendFrame = (kind: FrameKind, parts?: FrameParts) => void;
 
-/** The guest's side of one run: a {@link RunIo} at the other end of the channel. */
-export class GuestIo implements RunIo {
+/** The guest's side of one run: a {@link WasmIo} at the other end of the channel. */
+export class GuestIo implements WasmIo {
   readonly id: string;
   readonly stdin: Uint8Array;
-  readonly files: RunIo["files"];
-  readonly env: RunIo["env"];
+  readonly files: WasmIo["files"];
+  readonly env: WasmIo["env"];
   readonly maxOutputFiles: number;
   readonly #send: SendFrame;
   readonly #controller = new AbortController();

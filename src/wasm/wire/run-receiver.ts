@@ -1,9 +1,10 @@
-import { enforcedValue, type OutputFile, type Plan, type RunIo } from "../../backend.ts";
+import { enforcedValue, type Plan } from "../../backend.ts";
 import type { ToolRuntimeError } from "../../errors.ts";
 import { concat } from "../binary.ts";
 import { frameKinds, ProtocolError, type Frame } from "./frames.ts";
 import { outputWindow, type AckMessage, type RunMessage } from "./messages.ts";
 import { parseDone, parseFailed, parseFilePath, type Done } from "./replies.ts";
+import type { MemoryFile, WasmIo } from "../run-types.ts";
 
 /** What a service does with what it is told of a run. */
 export interface RunListener {
@@ -18,7 +19,7 @@ export interface RunListener {
 }
 
 /** The message that asks for a run, and its payload. */
-export function runRequest({ tool: _tool, ...plan }: Plan, io: RunIo): { readonly json: RunMessage; readonly payload: Uint8Array } {
+export function runRequest({ tool: _tool, ...plan }: Plan, io: WasmIo): { readonly json: RunMessage; readonly payload: Uint8Array } {
   const { id, stdin, files, env, maxOutputFiles } = io;
   const parts = files.map(({ path, bytes }) => ({ path, bytes: bytes.length }));
   const json: RunMessage = { plan, id, stdinBytes: stdin.length, files: parts, env, maxOutputFiles };
@@ -35,9 +36,9 @@ function maxFileBytes(plan: Plan): number {
  * be the guest's own; nothing is taken without a check.
  */
 export class RunReceiver {
-  readonly #io: RunIo;
+  readonly #io: WasmIo;
   readonly #listener: RunListener;
-  readonly #files: OutputFile[] = [];
+  readonly #files: MemoryFile[] = [];
   #hasStarted = false;
   #isOver = false;
   /** What files may still have, in bytes. */
@@ -45,7 +46,7 @@ export class RunReceiver {
   #takenBytes = 0;
   #takenFrames = 0;
 
-  constructor(plan: Plan, io: RunIo, listener: RunListener) {
+  constructor(plan: Plan, io: WasmIo, listener: RunListener) {
     this.#io = io;
     this.#listener = listener;
     this.#fileBytes = maxFileBytes(plan);
@@ -59,7 +60,7 @@ export class RunReceiver {
     return this.#isOver;
   }
 
-  get files(): readonly OutputFile[] {
+  get files(): readonly MemoryFile[] {
     return this.#files;
   }
 

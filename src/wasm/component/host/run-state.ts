@@ -1,9 +1,9 @@
-import type { RunIo } from "../../../backend.ts";
 import type { WasmRun } from "../../artifact.ts";
 import type { Slices } from "../../slices.ts";
 import type { GuestClock } from "../../surroundings.ts";
 import type { FileSystem } from "../../wasi/index.ts";
 import { takeMoved } from "../../wasi/nodes.ts";
+import type { WasmIo } from "../../run-types.ts";
 
 /** It ended itself, it broke the interface, or its run was ended from outside. */
 type EndReason = { readonly exitCode: number } | { readonly trap: string } | { readonly reason: unknown };
@@ -27,7 +27,7 @@ const bytesPerUnit = 16;
 
 /** What one run's host functions share. */
 export class RunState {
-  readonly io: RunIo;
+  readonly io: WasmIo;
   readonly fs: FileSystem;
   readonly slices: Slices;
   readonly clock: GuestClock;

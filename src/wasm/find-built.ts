@@ -1,31 +1,7 @@
 import { ToolRuntimeError } from "../errors.ts";
 import { assertDigest } from "../internal/digest.ts";
 import type { CompiledArtifact, Tool } from "../tool.ts";
-import type { ReadyArtifact } from "./artifact.ts";
-import { readyComponent } from "./component/component.ts";
-import { readyExtism } from "./extism/plugin.ts";
-import type { QuickJsImages } from "./javascript/image.ts";
-import { readySnippet } from "./javascript/snippet.ts";
 import { artifactFormat, entryOf, type EngineArtifact } from "./agreed.ts";
-import type { MemoryPool } from "./memory-pool.ts";
-import { readyWasiCommand } from "./wasi-command.ts";
-
-/** What a compiled artifact is made ready with. */
-export interface ReadyParts {
-  /** The tool's name: what the guest is told that it is called, and for messages. */
-  readonly tool: string;
-  readonly pool: MemoryPool;
-  /** What snippets share. Default: nothing. */
-  readonly images?: QuickJsImages;
-}
-
-/** Makes a compiled artifact ready to run. Compiles nothing. @throws `ERR_ARTIFACT_UNSUPPORTED` for facts that are not this engine's. */
-export function readyArtifact(artifact: CompiledArtifact, parts: ReadyParts): ReadyArtifact {
-  if (artifact.abi === "javascript") return readySnippet(artifact, parts);
-  if (artifact.abi === "extism") return readyExtism(artifact, parts);
-  if (artifact.abi === "component") return readyComponent(artifact, parts);
-  return readyWasiCommand(artifact, parts);
-}
 
 /**
  * Finds, among what was built of a tool ahead of time, the artifact that a run needs.
