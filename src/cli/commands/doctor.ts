@@ -1,28 +1,73 @@
 import type { Backend, Capability, Probe } from "../../backend.ts";
 import { toToolRuntimeError } from "../../errors.ts";
 import { limitNames } from "../../limits.ts";
-import type { SecurityProfile } from "../../profile.ts";
-import { backendNames, openBackend, type BackendName } from "../backends.ts";
-import { defineCommand } from "../command.ts";
+import { securityProfiles, type SecurityProfile } from "../../profile.ts";
+import { backendNames, openBackend, parseBackendName, type BackendName } from "../backends.ts";
+import { defineCommand, valuesOf } from "../command.ts";
 import { exitCodes } from "../exit-codes.ts";
 import { servedBy } from "../served-profiles.ts";
 import { openTerminal, styled, type Piece, type Terminal } from "../terminal.ts";
 
-const notes = `Exit codes: 0 where at least one backend is ready, 1 where none is.
+const notes = `With --prove it does not ask but try: on each backend, in each profile, it runs what a hostile tool would, and says what is
+declared, what held, by which mechanism and in what time. That takes minutes, and as root it tries what needs root. Images are for
+docker and containerd: one that is there already and has Node and a shell. Ctrl-C ends it after the case that runs, and prints
+what there is.
+
+Exit codes: 0 where at least one backend is ready, or all that was tried held; 1 otherwise; 130 after Ctrl-C.
 
 Examples:
   toolruntime doctor
-  toolruntime doctor --json | jq '.backends[] | select(.status == "ready") | .name'`;
+  toolruntime doctor --json | jq '.backends[] | select(.status == "ready") | .name'
+  toolruntime doctor --prove --backend wasm
+  toolruntime doctor --prove --limits-only --json > report.json
+  toolruntime doctor --prove --backend docker --image my-node:22 --image-node /usr/local/bin/node
+  toolruntime doctor --prove --sign ./proof-key.json --out ./proof.jws
+  toolruntime doctor --verify ./proof.jws --trusted ./jwks.json`;
+
+// The parser wants an array that it could change.
+const profileNames: SecurityProfile[] = [...securityProfiles];
 
 const args = {
   json: { type: "boolean", description: "Print the findings as JSON" },
+  prove: { type: "boolean", description: "Try what is declared: the conformance suite and the abuse corpus" },
+  backend: { type: "string", description: "Only this backend; may be repeated", valueHint: "name" },
+  security: { type: "enum", options: profileNames, description: "Only this profile" },
+  "limits-only": { type: "boolean", description: "Only what drives a tool into a limit" },
+  image: { type: "string", description: "What the attacks run in on docker and containerd", valueHint: "reference" },
+  "image-node": { type: "string", default: "/usr/bin/node", description: "Where Node is in the image", valueHint: "path" },
+  "accept-engine": { type: "string", description: "Takes an engine below its floor; may be repeated", valueHint: "name@version" },
+  sign: { type: "string", description: "Signs the report with this private key (see toolruntime keys create)", valueHint: "file" },
+  out: { type: "string", description: "Writes the report, signed where --sign is there, to a file too", valueHint: "file" },
+  verify: { type: "string", description: "Checks a signed report and prints it", valueHint: "file" },
+  trusted: { type: "string", description: "The public keys that --verify takes", valueHint: "file" },
 } as const;
 
 export const doctor = defineCommand({
-  meta: { name: "toolruntime doctor", description: "Says which backends are ready here, and which limits each enforces" },
+  meta: { name: "toolruntime doctor", description: "Says which backends are ready here and which limits each enforces, and proves it" },
   args,
   notes,
-  run: async ({ args: options }) => examine(openTerminal(), options.json === true),
+  run: async ({ args: options, rawArgs }) => {
+    const terminal = openTerminal();
+    const isJson = options.json === true;
+    if (options.verify !== undefined) {
+      const { verifyReport } = await import("../prove/command.ts");
+      return verifyReport(terminal, options.verify, { trusted: options.trusted, isJson });
+    }
+    const backends = valuesOf(rawArgs, args, "backend").map(parseBackendName);
+    if (options.prove !== true) return examine(terminal, isJson, backends.length === 0 ? backendNames : backends);
+    const { image, security, sign, out } = options;
+    const { proveHere } = await import("../prove/command.ts");
+    return proveHere(terminal, {
+      backends: backends.length === 0 ? backendNames : backends,
+      profiles: security === undefined ? securityProfiles : [security],
+      limitsOnly: options["limits-only"] === true,
+      image: image === undefined ? undefined : { reference: image, node: options["image-node"], shell: "/bin/sh" },
+      acceptEngines: valuesOf(rawArgs, args, "accept-engine"),
+      isJson,
+      sign,
+      out,
+    });
+  },
 });
 
 interface Finding extends Omit<Probe, "capabilities" | "validForMs"> {
@@ -30,8 +75,8 @@ interface Finding extends Omit<Probe, "capabilities" | "validForMs"> {
   readonly capabilities: readonly (Omit<Capability, "profiles"> & { readonly serves: readonly SecurityProfile[] })[];
 }
 
-async function examine(terminal: Terminal, isJson: boolean): Promise<number> {
-  const findings = await terminal.progress("Asking the backends", Promise.all(backendNames.map(find)));
+async function examine(terminal: Terminal, isJson: boolean, backends: readonly BackendName[]): Promise<number> {
+  const findings = await terminal.progress("Asking the backends", Promise.all(backends.map(find)));
   const host = { node: process.version, platform: `${process.platform} ${process.arch}` };
   if (isJson) terminal.json({ ...host, backends: findings });
   else {
