@@ -15,7 +15,7 @@ import { quickJs } from "../src/wasm/javascript/node.ts";
 
 /** What a backend can do at most, and which of its limits hang on a condition of the machine. */
 export interface Declared {
-  readonly name: "wasm" | "unsafe" | "docker";
+  readonly name: "wasm" | "unsafe" | "docker" | "containerd";
   readonly capabilities: readonly Capability[];
   readonly conditions: { readonly [L in Limit]?: string };
 }
@@ -114,6 +114,32 @@ const prose: Readonly<Record<Declared["name"], Prose>> = {
       ["maxOutputBytes", "64 MiB", "the most that a run may hand back in files"],
     ],
   },
+  containerd: {
+    what: '`import { containerd } from "toolruntime/containerd"`; `containerd(options?)`. Containers of a containerd on this host, one for each run, without Docker between.',
+    needs:
+      "Linux on x64 or arm64, containerd 1.6 or later at a Unix socket with its runc shim, runc, the packages @grpc/grpc-js and @grpc/proto-loader, and root: cgroups are made at the top of the hierarchies, and a file system in memory is mounted for each run. The probe says what is missing.",
+    artifacts:
+      "the manifest's `image`: a reference, and the program in it. A `digest` is that of the image's index, manifest or configuration. Images are taken from the daemon's namespace, unpacked; none is pulled: `ctr -n toolruntime images pull docker.io/library/busybox:latest`.",
+    facts: [
+      "A container shares the host's kernel, so `hardened` is refused. There is no network in any profile.",
+      "In `standard` the tool is nobody (65534), with no capability, no-new-privileges and a root that it cannot write to. In `dev` the image's own user holds, where the image gives it by number, and its root is writable and not limited. In both the kernel's calls are those of an allow-list of toolruntime's own (`src/backends/oci/seccomp.ts`): no new namespaces, mounts, ptrace, bpf, io_uring, userfaultfd, keyrings, and no 32-bit programs.",
+      "The first process of a container is a small program of toolruntime's own, which hands signals to the tool, collects what its processes leave, and counts as none of the tool's.",
+      "The tool works in `/work`, where its input files are bound read-only, one by one, and hands back what is in `/work/out`. `/work` and `/tmp` are one file system in memory, as large as the limit `disk`; what is in it counts as memory.",
+      "Memory, processes and processors are held by a cgroup of the run's own around the container's, and read back from it. Whether the kernel has killed for want of memory is read in the container's own cgroup, before it is removed.",
+      'A runc older than the closing of its known holes is refused in `standard` (`belowFloor` in the probe\'s notes) unless `acceptEngines` names it, as `"runc@1.1.5"`. The daemon is told to start the very program that was judged.',
+      "Everything of a run is in a namespace of its own and bears the service's name; its snapshot is held by a lease that expires. When the service starts it removes tasks, containers, snapshots, leases, folders and cgroups of services that are gone.",
+    ],
+    options: [
+      ["socketPath", "`/run/containerd/containerd.sock`", "the daemon's Unix socket; the command line follows `CONTAINERD_ADDRESS`"],
+      ["namespace", "`toolruntime`", "where images are looked for and everything is made; the command line follows `CONTAINERD_NAMESPACE`"],
+      ["snapshotter", "`overlayfs`", "what the daemon keeps the layers of images with"],
+      ["runtimePath", "the `runc` in a system's usual folders", "the runtime program that the shim starts"],
+      ["acceptEngines", "none", "engines below their floor that are taken all the same; `--accept-engine` on the command line"],
+      ["scratch", "a folder of this user's own below the system's temporary one", "where the file systems of runs are mounted"],
+      ["maxContainers", "4", "containers at once; more wait"],
+      ["maxOutputBytes", "64 MiB", "the most that a run may hand back in files"],
+    ],
+  },
 };
 
 /** A layout that has everything. What a machine lacks of it is the condition that the page names. */
@@ -133,6 +159,7 @@ export async function declaredBackends(): Promise<Declared[]> {
     probe: async () => ({ status: "ready", limits: { timeout: { by: "SIGKILL" }, cpuTime: { by: "SIGKILL" } } }),
     prepare: () => undefined,
     run: () => Promise.reject(new Error("nothing runs here")),
+    leftovers: async () => [],
     reap: async () => ({ removed: [] }),
     close: async () => undefined,
   };
@@ -146,6 +173,7 @@ export async function declaredBackends(): Promise<Declared[]> {
       { name: "wasm", capabilities: readyCapabilities(sandbox.name, await sandbox.probe()), conditions: {} },
       { name: "unsafe", capabilities: commands, conditions },
       { name: "docker", capabilities: [imageCapability(wholeLayout, ["dev", "standard"])], conditions: {} },
+      { name: "containerd", capabilities: [imageCapability(wholeLayout, ["dev", "standard"])], conditions: {} },
     ];
   } finally {
     await Promise.all([sandbox.close(), host.close()]);

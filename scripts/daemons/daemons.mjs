@@ -110,6 +110,8 @@ function pidFile({ name, paths }) {
 export async function startDaemon(daemon) {
   const known = await daemon.version().catch(() => undefined);
   if (known !== undefined) return `runs already, ${known}`;
+  // One that was started and does not answer is busy: another beside it would be one that nobody stops.
+  if (startedPid(daemon) !== undefined) return `runs already, ${await untilAnswers(daemon, () => undefined)}`;
   const { paths, files, name } = daemon;
   for (const folder of [paths.root, paths.bin, paths.logs]) mkdirSync(folder, { recursive: true, mode: 0o711 });
   for (const { path, text, mode = 0o644 } of files) writeFileSync(path, text, { mode });
@@ -120,28 +122,39 @@ export async function startDaemon(daemon) {
   child.once("error", (error) => (failure = error.message));
   child.once("exit", (code, signal) => (failure = `it ended with ${code ?? signal}`));
   child.unref();
+  if (child.pid !== undefined) writeFileSync(pidFile(daemon), String(child.pid));
   const startedAt = Date.now();
-  while (Date.now() - startedAt < readyMs) {
+  const version = await untilAnswers(daemon, () => failure);
+  return `started, ${version}, after ${((Date.now() - startedAt) / 1000).toFixed(1)} s`;
+}
+
+async function untilAnswers(daemon, failureOf) {
+  const { name, paths } = daemon;
+  const startedAt = Date.now();
+  while (Date.now() - startedAt < readyMs && failureOf() === undefined) {
     const version = await daemon.version().catch(() => undefined);
-    if (version !== undefined) {
-      writeFileSync(pidFile(daemon), String(child.pid));
-      return `started, ${version}, after ${((Date.now() - startedAt) / 1000).toFixed(1)} s`;
-    }
-    if (failure !== undefined) break;
+    if (version !== undefined) return version;
     await sleep(50);
   }
-  throw new Error(
-    `Cannot start ${name}: ${failure ?? `it does not answer after ${readyMs / 1000} s`}; see ${join(paths.logs, `${name}.log`)}`,
-  );
+  const why = failureOf() ?? `it does not answer after ${readyMs / 1000} s`;
+  throw new Error(`Cannot start ${name}: ${why}; see ${join(paths.logs, `${name}.log`)}`);
+}
+
+/** The process that an earlier call has started and that is still there. */
+function startedPid(daemon) {
+  const file = pidFile(daemon);
+  if (!existsSync(file)) return undefined;
+  const pid = Number(readFileSync(file, "utf8"));
+  return isOurs(pid, daemon) ? pid : undefined;
 }
 
 /** Ends the process that was started, and no other that has its number since. */
 export async function stopDaemon(daemon) {
   const file = pidFile(daemon);
   if (!existsSync(file)) return "was not started here";
-  const pid = Number(readFileSync(file, "utf8"));
+  const pid = startedPid(daemon);
   rmSync(file);
-  if (!isOurs(pid, daemon)) return "had ended";
+  if (pid === undefined) return "had ended";
   process.kill(pid, "SIGTERM");
   const startedAt = Date.now();
   while (isOurs(pid, daemon)) {

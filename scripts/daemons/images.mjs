@@ -14,10 +14,10 @@ import {
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
 
-/** Built from what Debian's packages put on this machine, so that no registry is needed. */
+/** Built from what Debian's packages put on this machine, so that no registry is needed. Another edition is built and loaded anew. */
 const recipes = [
-  { name: "busybox", fill: fillBusybox },
-  { name: "lang", fill: fillLanguages },
+  { name: "busybox", edition: 1, fill: fillBusybox },
+  { name: "lang", edition: 2, fill: fillLanguages },
 ];
 
 export function referenceOf(name) {
@@ -31,15 +31,19 @@ export async function loadImages(paths) {
   for (const recipe of recipes) {
     const archive = join(paths.images, `${recipe.name}.tar`);
     const facts = `${archive}.json`;
-    if (!existsSync(facts)) {
+    if (!isBuilt(recipe, facts)) {
       console.log(`Building the image ${recipe.name}`);
-      writeFileSync(facts, JSON.stringify(buildImage(recipe, archive, paths)));
+      writeFileSync(facts, JSON.stringify({ edition: recipe.edition, ...buildImage(recipe, archive, paths) }));
     }
-    const image = JSON.parse(readFileSync(facts, "utf8"));
+    const { edition: _, ...image } = JSON.parse(readFileSync(facts, "utf8"));
     images[recipe.name] = image;
     load(image, archive, paths);
   }
   return images;
+}
+
+function isBuilt({ edition }, facts) {
+  return existsSync(facts) && JSON.parse(readFileSync(facts, "utf8")).edition === edition;
 }
 
 function succeeds(program, args) {
@@ -51,15 +55,16 @@ function succeeds(program, args) {
   }
 }
 
-function load({ reference, config }, archive, { at, sockets }) {
+/** A name that stands for what an earlier edition was is given to this one. */
+function load({ reference, manifest, config }, archive, { at, sockets }) {
   const quiet = { stdio: ["ignore", "ignore", "inherit"] };
   const docker = ["-H", `unix://${sockets.docker}`];
   if (!succeeds("docker", [...docker, "image", "inspect", config])) execFileSync("docker", [...docker, "load", "-q", "-i", archive], quiet);
   const ctr = ["-a", sockets.containerd, "-n", "toolruntime", "images"];
-  const known = execFileSync("ctr", [...ctr, "ls", "-q"], { encoding: "utf8" }).split("\n");
-  if (!known.includes(reference)) execFileSync("ctr", [...ctr, "import", archive], quiet);
+  const known = execFileSync("ctr", [...ctr, "ls", `name==${reference}`], { encoding: "utf8" });
+  if (!known.includes(manifest)) execFileSync("ctr", [...ctr, "import", archive], quiet);
   const podman = ["--root", at("podman"), "--runroot", at("podman-run")];
-  if (!succeeds("podman", [...podman, "image", "exists", reference]))
+  if (!succeeds("podman", [...podman, "image", "exists", config.slice("sha256:".length)]))
     execFileSync("podman", [...podman, "load", "-q", "-i", archive], quiet);
 }
 
@@ -150,6 +155,9 @@ function fillLanguages(root) {
   cpSync(library, join(root, library), { recursive: true, dereference: true, filter: (from) => !skipped.has(basename(from)) });
   add(process.execPath, "/usr/bin/node");
   add(python, "/usr/bin/python3");
+  // For whoever wants to be another user: a container must not let it be.
+  add(python, "/usr/bin/python3-setuid");
+  chmodSync(join(root, "usr/bin/python3-setuid"), 0o4755);
   const extensions = execFileSync("find", [join(library, "lib-dynload"), "-name", "*.so"], { encoding: "utf8" })
     .trim()
     .split("\n");

@@ -56,8 +56,9 @@ export function naive({ scratch, leakedFd }: NaiveOptions): Backend {
       const [code, signal] = await once(child, "exit");
       await new Promise((resolve) => setTimeout(resolve, 50));
       const exit = typeof signal === "string" ? signalled(signal) : ({ kind: "exited", code: Number(code) } as const);
-      return { exit, readings: [], files: [] };
+      return { exit, readings: [] };
     },
+    leftovers: async () => [],
     reap: async () => ({ removed: [] }),
     close: async () => undefined,
   };

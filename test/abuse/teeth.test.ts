@@ -74,6 +74,7 @@ function changed(run: Backend["run"]): Backend {
     probe: () => real.probe(),
     prepare: (plan, signal) => real.prepare(plan, signal),
     run,
+    leftovers: () => real.leftovers(),
     reap: () => real.reap(),
     close: async () => undefined,
   };
@@ -92,10 +93,10 @@ describe("the corpus, against a backend that", () => {
     const late = new AbortController();
     const runs: Promise<unknown>[] = [];
     const backend = changed((plan, io) => {
-      const { id, stdin, files, env, maxOutputFiles } = io;
+      const { id, stdin, files, env, maxOutputFiles, file } = io;
       const started = (): void => io.started();
       const [stdout, stderr] = [() => undefined, () => undefined];
-      const running = real.run(plan, { id, stdin, files, env, maxOutputFiles, signal: late.signal, started, stdout, stderr });
+      const running = real.run(plan, { id, stdin, files, env, maxOutputFiles, file, signal: late.signal, started, stdout, stderr });
       runs.push(running);
       return running;
     });
@@ -113,10 +114,10 @@ describe("the corpus, against a backend that", () => {
         isFirst = false;
         return io.stdout(part);
       };
-      const { id, stdin, files, env, maxOutputFiles, signal } = io;
+      const { id, stdin, files, env, maxOutputFiles, file, signal } = io;
       const started = (): void => io.started();
       const stderr = (bytes: Uint8Array): void | Promise<void> => io.stderr(bytes);
-      return real.run(plan, { id, stdin, files, env, maxOutputFiles, signal, started, stdout, stderr });
+      return real.run(plan, { id, stdin, files, env, maxOutputFiles, file, signal, started, stdout, stderr });
     });
     for (const id of ["C1", "C2"]) expect(await verdict(id, target(backend))).not.toBe("held");
   });

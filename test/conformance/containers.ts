@@ -1,11 +1,13 @@
 import { existsSync, readFileSync } from "node:fs";
+import { containerd } from "../../src/backends/containerd/index.ts";
 import { docker } from "../../src/backends/docker/index.ts";
-import { createRuntime, type SecurityProfile } from "../../src/index.ts";
+import type { ConformanceOptions } from "../../src/conformance/index.ts";
+import { createRuntime, type Backend, type SecurityProfile } from "../../src/index.ts";
 import { canary, type Target } from "./targets.ts";
 
 /** What `scripts/backends up` wrote. */
 interface Daemons {
-  readonly sockets: { readonly docker: string };
+  readonly sockets: { readonly docker: string; readonly containerd: string };
   readonly images: Readonly<Record<string, { readonly reference: string }>>;
 }
 
@@ -22,10 +24,22 @@ const probe = readFileSync(new URL("../../src/conformance/guests/probe.mjs", imp
 /** What a container's engine and its base image set by themselves. */
 const imageEnv = ["PATH", "HOME", "TMPDIR", "HOSTNAME"];
 
-export function dockerTarget({ sockets, images }: Daemons, profile: SecurityProfile): Target {
+/** Debian's runc is below the floor; CI accepts it by name. */
+const acceptEngines = ["runc@1.1.5"];
+
+export function dockerTarget(daemons: Daemons, profile: SecurityProfile): Target {
+  // The daemon holds a megabyte for whoever reads, and the connection some more.
+  return targetOf(docker({ socketPath: daemons.sockets.docker, acceptEngines }), daemons, { profile, maxHeldBytes: 2 * 2 ** 20 });
+}
+
+export function containerdTarget(daemons: Daemons, profile: SecurityProfile): Target {
+  return targetOf(containerd({ socketPath: daemons.sockets.containerd, acceptEngines }), daemons, { profile });
+}
+
+type Differences = Pick<ConformanceOptions, "profile" | "maxHeldBytes">;
+
+function targetOf(backend: Backend, { images }: Daemons, differences: Differences): Target {
   process.env[canary.name] = canary.value;
-  // Debian's runc is below the floor; CI accepts it by name.
-  const backend = docker({ socketPath: sockets.docker, acceptEngines: ["runc@1.1.5"] });
   const reference = images["lang"]?.reference;
   if (reference === undefined) throw new Error('the daemons have no image "lang"');
   return {
@@ -33,12 +47,10 @@ export function dockerTarget({ sockets, images }: Daemons, profile: SecurityProf
       name: backend.name,
       open: (settings) => createRuntime({ ...settings, backend }),
       guests: { image: { reference, argv: ["/usr/bin/node", "--input-type=module", "--eval", probe] } },
-      profile,
+      ...differences,
       canary,
       ambientEnv: imageEnv,
       promptMs: 3000,
-      // The daemon holds a megabyte for whoever reads, and the connection some more.
-      maxHeldBytes: 2 * 2 ** 20,
     },
     backend,
     close: () => backend.close(),

@@ -1,20 +1,22 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { enforcedValue, type Backend, type Plan, type Probe, type ReapReport, type RunIo, type RunReport } from "../../backend.ts";
+import { enforcedValue, type Backend, type Leftover, type Plan, type Probe, type ReapReport, type RunIo, type RunReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { Gate } from "../../internal/gate.ts";
 import type { CgroupLayout } from "../../internal/node/cgroup-layout.ts";
-import { collectOutputFiles } from "../../internal/node/output-files.ts";
+import { listed, removeFound, type FoundLeftover } from "../../internal/node/leftover.ts";
+import { handOverFiles } from "../../internal/node/output-files.ts";
 import { currentOwner, formatOwner } from "../../internal/node/process-owner.ts";
 import { openScratch } from "../../internal/node/run-folder.ts";
 import type { SecurityProfile } from "../../profile.ts";
 import type { Tool } from "../../tool.ts";
-import { engineKey, floorAbove } from "../oci/floors.ts";
+import { judgeEngines } from "../oci/floors.ts";
+import { ownerLabel } from "../oci/leftovers.ts";
 import { findRunCgroups, imageCapability, RunCgroup } from "../oci/run-cgroup.ts";
 import { canMount, removeScratch, Scratch } from "../oci/scratch.ts";
 import { nobody } from "../oci/settings.ts";
-import { Docker, engineError, statusOf, type EngineComponent } from "./client.ts";
-import { namePrefix, ownerLabel, reapLeftovers } from "./reap.ts";
+import { Docker, engineError, statusOf } from "./client.ts";
+import { findLeftovers, namePrefix } from "./reap.ts";
 import { runContainer } from "./run.ts";
 import { containerOptions } from "./spec.ts";
 
@@ -58,6 +60,10 @@ export class DockerBackend implements Backend {
     this.#gate = new Gate({ running: settings.maxContainers, queued: Number.POSITIVE_INFINITY });
   }
 
+  get capacity(): number {
+    return this.#settings.maxContainers;
+  }
+
   get #folder(): string {
     return join(this.#settings.scratch, this.#owner);
   }
@@ -89,29 +95,13 @@ export class DockerBackend implements Backend {
     });
     openScratch(this.#settings.scratch);
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+    // A name of its own for each trial: several may go on at once.
     const trial = `${namePrefix}${this.#owner}-probe${this.#runs++}`;
     const layout = findRunCgroups(trial);
     if (layout === undefined) throw new Error("this process may make no cgroups at the top of the hierarchies: run the service as root");
-    if (!(await canMount(join(this.#folder, "probe")))) throw new Error("this process may mount no file system: run the service as root");
-    return { layout, version: Version, ...this.#judge(Components) };
-  }
-
-  /** Which profiles the engine is good enough for. */
-  #judge(components: readonly EngineComponent[]): Pick<Found, "profiles" | "notes"> {
-    const old = components.flatMap(({ Name, Version }) => {
-      const engine = { name: Name, version: Version };
-      const floor = floorAbove(engine);
-      return floor === undefined ? [] : [{ key: engineKey(engine), floor }];
-    });
-    const refused = old.filter(({ key }) => !this.#settings.acceptEngines.includes(key));
-    return {
-      profiles: refused.length === 0 ? ["dev", "standard"] : ["dev"],
-      notes: old.map(({ key, floor }) =>
-        refused.some((one) => one.key === key)
-          ? `belowFloor: ${key} has known ways out, the oldest good version is ${floor}; profile "standard" is refused unless "acceptEngines" names it`
-          : `belowFloor: ${key} is accepted by the operator, the oldest good version is ${floor}`,
-      ),
-    };
+    if (!(await canMount(join(this.#folder, trial)))) throw new Error("this process may mount no file system: run the service as root");
+    const engines = Components.map((one) => ({ name: one.Name, version: one.Version }));
+    return { layout, version: Version, ...judgeEngines(engines, this.#settings.acceptEngines) };
   }
 
   prepare(plan: Plan): Promise<void> | void {
@@ -148,12 +138,12 @@ export class DockerBackend implements Backend {
   }
 
   async run(plan: Plan, io: RunIo): Promise<RunReport> {
-    const entered = this.#gate.enter(io.signal);
+    const entered = this.#gate.enter(io.signal, { tenant: io.tenant });
     if (entered !== undefined) await entered;
     try {
       return await this.#run(plan, io);
     } finally {
-      this.#gate.leave();
+      this.#gate.leave(io.tenant);
     }
   }
 
@@ -183,18 +173,25 @@ export class DockerBackend implements Backend {
         env: io.env,
       });
       const report = await runContainer({ docker: this.#docker, plan, io, options, cgroup, scratch });
-      if (io.signal.aborted || report.limitHit !== undefined) return { ...report, files: [] };
-      const caps = { maxFiles: io.maxOutputFiles, maxBytes: this.#settings.maxOutputBytes };
-      return { ...report, files: await collectOutputFiles(join(scratch.work, "out"), caps) };
+      if (!io.signal.aborted && report.limitHit === undefined)
+        await handOverFiles(join(scratch.work, "out"), io, this.#settings.maxOutputBytes);
+      return report;
     } finally {
-      await cgroup.cgroup.kill(removeTimeoutMs);
-      await Promise.all([scratch?.remove(), cgroup.cgroup.remove(removeTimeoutMs)]);
+      await cgroup.remove(removeTimeoutMs);
+      await scratch?.remove();
     }
   }
 
+  async leftovers(): Promise<readonly Leftover[]> {
+    return (await this.#findLeftovers()).map(listed);
+  }
+
   async reap(): Promise<ReapReport> {
-    const { layout } = await this.#find().catch((): { layout: CgroupLayout | undefined } => ({ layout: undefined }));
-    return reapLeftovers({ docker: this.#docker, scratch: this.#settings.scratch, layout });
+    return removeFound(await this.#findLeftovers());
+  }
+
+  #findLeftovers(): Promise<FoundLeftover[]> {
+    return findLeftovers({ docker: this.#docker, scratch: this.#settings.scratch });
   }
 
   async close(): Promise<void> {

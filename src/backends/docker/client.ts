@@ -28,6 +28,8 @@ export interface ImageFacts {
 export interface ListedContainer {
   readonly Id: string;
   readonly Names: readonly string[];
+  /** In s since 1970. */
+  readonly Created: number;
   readonly Labels: Readonly<Record<string, string>>;
 }
 

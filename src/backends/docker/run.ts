@@ -26,7 +26,7 @@ export interface ContainerRun {
 }
 
 /** Runs one container from its making to its removal. What the tool hands back is still to be read from the scratch folder. */
-export async function runContainer(run: ContainerRun): Promise<Omit<RunReport, "files">> {
+export async function runContainer(run: ContainerRun): Promise<RunReport> {
   const peer = await run.docker.peer();
   let container: PeerContainer;
   try {
@@ -51,7 +51,7 @@ export async function removeContainer(container: PeerContainer): Promise<void> {
   }
 }
 
-async function supervise(run: ContainerRun, container: PeerContainer): Promise<Omit<RunReport, "files">> {
+async function supervise(run: ContainerRun, container: PeerContainer): Promise<RunReport> {
   const { docker, plan, io, cgroup } = run;
   io.signal.throwIfAborted();
   const attached = await docker.attach(container.id, io.signal).catch((error: unknown) => {
@@ -133,7 +133,7 @@ function assertStarted({ plan, options }: ContainerRun, startOfErrors: string): 
   );
 }
 
-async function report(run: ContainerRun, container: PeerContainer, status: number): Promise<Omit<RunReport, "files">> {
+async function report(run: ContainerRun, container: PeerContainer, status: number): Promise<RunReport> {
   const { plan, cgroup, scratch } = run;
   const { State } = await container.inspect().catch((error: unknown) => {
     throw engineError("look at a container", error).with({ started: true });

@@ -1,3 +1,5 @@
+import type { SecurityProfile } from "../../profile.ts";
+
 /**
  * The oldest versions of engines whose known ways out of a container are closed. Upstream versions: a distribution's backport of a
  * fix to an older one does not count.
@@ -41,4 +43,24 @@ export function floorAbove({ name, version }: EngineVersion): string | undefined
 /** `name@version`, as an operator accepts an engine below its floor. */
 export function engineKey({ name, version }: EngineVersion): string {
   return `${name}@${parse(version)?.join(".") ?? version}`;
+}
+
+/** Which profiles containers of these engines are good enough for, and what is to be said of them. */
+export function judgeEngines(
+  engines: readonly EngineVersion[],
+  accepted: readonly string[],
+): { readonly profiles: readonly SecurityProfile[]; readonly notes: readonly string[] } {
+  const old = engines.flatMap((engine) => {
+    const floor = floorAbove(engine);
+    return floor === undefined ? [] : [{ key: engineKey(engine), floor }];
+  });
+  const isRefused = (key: string): boolean => !accepted.includes(key);
+  return {
+    profiles: old.some(({ key }) => isRefused(key)) ? ["dev"] : ["dev", "standard"],
+    notes: old.map(({ key, floor }) =>
+      isRefused(key)
+        ? `belowFloor: ${key} has known ways out, the oldest good version is ${floor}; profile "standard" is refused unless "acceptEngines" names it`
+        : `belowFloor: ${key} is accepted by the operator, the oldest good version is ${floor}`,
+    ),
+  };
 }

@@ -1,6 +1,9 @@
-import { findCgroups, type CgroupLayout } from "../../internal/node/cgroup-layout.ts";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { findCgroups, parseCgroupMounts, type CgroupLayout } from "../../internal/node/cgroup-layout.ts";
 import { applyCgroupLimit, cgroupEnforcement, readCgroupLimit, type CgroupLimit } from "../../internal/node/cgroup-limits.ts";
 import { Cgroup } from "../../internal/node/cgroup.ts";
+import { openLeftover } from "../../internal/node/leftover-cgroup.ts";
 import type { LimitReading } from "../../limits.ts";
 import type { SecurityProfile } from "../../profile.ts";
 import { enforcedValue, type Capability, type Plan } from "../../backend.ts";
@@ -10,10 +13,20 @@ const held = ["memory", "processes", "cpu"] as const satisfies readonly CgroupLi
 /** The engine's own init, which ends what the tool leaves behind, is a process of the run's cgroup too. */
 const initProcesses = 1;
 const minDiskBytes = 65_536;
+/** What the runtime itself takes in the cgroup while it makes the container, measured with runc: 3.5 MiB, and 9 threads. */
+const minMemoryBytes = 6 * 2 ** 20;
+const minProcesses = 8;
 
 /** What containers on this host are, and what holds them: the run's own cgroup, its scratch file system, and signals. */
 export function imageCapability(layout: CgroupLayout, served: readonly SecurityProfile[]): Capability {
-  const limits = { timeout: { by: "signal" }, ...cgroupEnforcement(layout), disk: { by: "tmpfs", min: minDiskBytes } };
+  const { memory, processes, ...held } = cgroupEnforcement(layout);
+  const limits = {
+    timeout: { by: "signal" },
+    ...held,
+    ...(memory === undefined ? {} : { memory: { ...memory, min: minMemoryBytes } }),
+    ...(processes === undefined ? {} : { processes: { ...processes, min: minProcesses } }),
+    disk: { by: "tmpfs", min: minDiskBytes },
+  };
   return { artifact: "image", profiles: served, isolation: "container", limits, network: "none" };
 }
 
@@ -26,16 +39,32 @@ export function findRunCgroups(trialName: string): CgroupLayout | undefined {
 }
 
 /**
+ * The tops of all hierarchies of this host. An engine makes the path that it is given in every one of them, and removes of it only what
+ * is the container's.
+ */
+export function hierarchyTops(): string[] {
+  try {
+    return parseCgroupMounts(readFileSync("/proc/self/mountinfo", "utf8")).map(({ point }) => point);
+  } catch {
+    return [];
+  }
+}
+
+/**
  * A parent cgroup of one run's own: the container's lies in it. So what it used can be read when the container is gone, and its
  * limits hold whatever the engine makes of its own settings.
  */
 export class RunCgroup {
   readonly cgroup: Cgroup;
+  readonly #layout: CgroupLayout;
+  readonly #name: string;
   readonly #applied: readonly LimitReading[];
   readonly #plan: Plan;
 
   constructor(layout: CgroupLayout, name: string, plan: Plan) {
     this.cgroup = Cgroup.create(layout, name);
+    this.#layout = layout;
+    this.#name = name;
     this.#plan = plan;
     for (const limit of held) {
       const value = enforcedValue(plan, limit);
@@ -44,8 +73,19 @@ export class RunCgroup {
     this.#applied = this.#read();
   }
 
+  /** What an engine makes in it, as long as that is there. */
+  below(name: string): Cgroup {
+    return Cgroup.open(this.#layout, join(this.#name, name));
+  }
+
   #read(): LimitReading[] {
     return held.flatMap((limit) => (enforcedValue(this.#plan, limit) === undefined ? [] : forTool(readCgroupLimit(this.cgroup, limit))));
+  }
+
+  /** Ends whatever is in it, and removes it from every hierarchy. */
+  async remove(timeoutMs: number): Promise<void> {
+    await this.cgroup.kill(timeoutMs);
+    await openLeftover(hierarchyTops(), this.#name).remove(timeoutMs);
   }
 
   /** What the kernel says at the end; `applied` is what it said when the limits were set. */

@@ -66,9 +66,9 @@ export class Scratch {
    */
   async fill(files: readonly InputFile[]): Promise<readonly BoundFile[]> {
     const bound: BoundFile[] = [];
-    for (const { path, bytes } of files) {
+    for (const { path, stream } of files) {
       const source = join(this.#inputs, String(bound.length));
-      await writeFile(source, bytes, { mode: 0o444, flag: "wx" });
+      await writeFile(source, stream(), { mode: 0o444, flag: "wx" });
       for (let folder = dirname(path); folder !== "."; folder = dirname(folder)) {
         await mkdir(join(this.work, folder), { recursive: true });
         await chown(join(this.work, folder), this.#owner, this.#owner);

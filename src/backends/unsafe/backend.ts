@@ -1,12 +1,13 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
-import type { Backend, Capability, Plan, Probe, ReapReport, RunIo, RunReport } from "../../backend.ts";
+import type { Backend, Capability, Leftover, Plan, Probe, ReapReport, RunIo, RunReport } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { findCgroups, type CgroupLayout } from "../../internal/node/cgroup-layout.ts";
 import { applyCgroupLimit, cgroupEnforcement } from "../../internal/node/cgroup-limits.ts";
 import { Cgroup } from "../../internal/node/cgroup.ts";
-import { collectOutputFiles } from "../../internal/node/output-files.ts";
+import { listed, removeFound, type FoundLeftover } from "../../internal/node/leftover.ts";
+import { handOverFiles } from "../../internal/node/output-files.ts";
 import { PipePool } from "../../internal/node/pipe-pool.ts";
 import { currentOwner, formatOwner } from "../../internal/node/process-owner.ts";
 import { cgroupTree, groupTree } from "../../internal/node/process-tree.ts";
@@ -17,7 +18,7 @@ import { startProcess } from "./client.ts";
 import { resolveCommand, type Command } from "./command.ts";
 import { findHost, type Host } from "./host.ts";
 import { readLimits } from "./readings.ts";
-import { cgroupPrefix, parentsFile, reapScratch } from "./reap.ts";
+import { cgroupPrefix, findInScratch, parentsFile } from "./reap.ts";
 import { superviseRun, type RunParts } from "./run.ts";
 import { cgroupValues, processSpec, type ProcessSpec } from "./spec.ts";
 
@@ -144,15 +145,22 @@ export class UnsafeBackend implements Backend {
     const started = await startProcess(spec, this.#pipes);
     const tree = cgroup === undefined ? groupTree(started.pid, folder.path) : cgroupTree(cgroup);
     const outcome = await superviseRun({ ...parts, started, tree });
-    if (io.signal.aborted || outcome.limitHit !== undefined) return { ...outcome, files: [] };
-    const files = await collectOutputFiles(folder.out, { maxFiles: io.maxOutputFiles, maxBytes: this.#settings.maxOutputBytes });
-    return { ...outcome, files };
+    if (!io.signal.aborted && outcome.limitHit === undefined) await handOverFiles(folder.out, io, this.#settings.maxOutputBytes);
+    return outcome;
+  }
+
+  async leftovers(): Promise<readonly Leftover[]> {
+    return this.#findLeftovers().map(listed);
   }
 
   async reap(): Promise<ReapReport> {
-    if (process.platform !== "linux") return { removed: [] };
+    return removeFound(this.#findLeftovers());
+  }
+
+  #findLeftovers(): FoundLeftover[] {
+    if (process.platform !== "linux") return [];
     const layout = findCgroups(this.#cgroupName(`reap${this.#runs++}`)) ?? [];
-    return reapScratch(
+    return findInScratch(
       this.#settings.scratch,
       layout.map(({ parent }) => parent),
     );

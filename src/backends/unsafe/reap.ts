@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { ReapReport } from "../../backend.ts";
-import { namesIn, openLeftover } from "../../internal/node/leftover-cgroup.ts";
-import { isGone, parseOwner } from "../../internal/node/process-owner.ts";
+import { findInCgroup, namesIn, processStartedAt } from "../../internal/node/leftover-cgroup.ts";
+import { folderMadeAt, type FoundLeftover } from "../../internal/node/leftover.ts";
+import { goneOwner, type ProcessOwner } from "../../internal/node/process-owner.ts";
 import { findMarked, killAll } from "../../internal/node/process-tree.ts";
 import { removeFolder } from "../../internal/node/run-folder.ts";
 
@@ -20,21 +20,32 @@ function parentsOf(folder: string): string[] {
   }
 }
 
-/** Ends and removes what a backend of a process that is gone had running. */
-async function reapOwner(folder: string, owner: string, parents: readonly string[]): Promise<string[]> {
-  const removed: string[] = [];
-  const names = parents.flatMap(namesIn).filter((name) => name.startsWith(`${cgroupPrefix}${owner}-`));
-  for (const name of new Set(names)) {
-    const cgroup = openLeftover(parents, name);
-    removed.push(...cgroup.pids().map((pid) => `process ${pid}`));
-    await cgroup.kill(timeoutMs);
-    if (await cgroup.remove(timeoutMs)) removed.push(`cgroup ${name}`);
-  }
-  removed.push(...findMarked(folder).map((pid) => `process ${pid}`));
-  await killAll(() => findMarked(folder), timeoutMs);
-  if (!existsSync(folder)) return removed;
-  await removeFolder(folder);
-  return [...removed, `folder ${folder}`];
+interface OwnedFolder {
+  readonly folder: string;
+  /** Names the backend of the owner's. */
+  readonly name: string;
+  readonly owner: ProcessOwner;
+  readonly parents: readonly string[];
+}
+
+/** What a backend of a process that is gone had running. */
+function findOwned({ folder, name, owner, parents }: OwnedFolder): FoundLeftover[] {
+  const names = parents.flatMap(namesIn).filter((one) => one.startsWith(`${cgroupPrefix}${name}-`));
+  const grouped = [...new Set(names)].flatMap((one) => findInCgroup({ parents, name: one, owner }));
+  const end = (): Promise<boolean> => killAll(() => findMarked(folder), timeoutMs);
+  const marked = findMarked(folder)
+    .filter((pid) => !grouped.some((one) => one.kind === "process" && one.name === String(pid)))
+    .map((pid): FoundLeftover => {
+      const madeAtMs = processStartedAt({ pid, boot: owner.boot });
+      return { kind: "process", name: String(pid), owner, madeAtMs, remove: end };
+    });
+  if (!existsSync(folder)) return [...grouped, ...marked];
+  const remove = async (): Promise<boolean> => {
+    await end();
+    await removeFolder(folder);
+    return true;
+  };
+  return [...grouped, ...marked, { kind: "folder", name: folder, owner, madeAtMs: folderMadeAt(folder), remove }];
 }
 
 /** The part of a cgroup's name that names the backend which made it: the owner and eight digits more. */
@@ -45,16 +56,14 @@ function ownerOfCgroup(name: string): string | undefined {
 /**
  * Looks for what killed processes left, in the scratch folder and among the cgroups below `parents`, which it adds to
  * those that each folder names: a service that is started again may stand in another cgroup. What belongs to a process
- * that still runs is not touched.
+ * that still runs is not among it.
  */
-export async function reapScratch(scratch: string, parents: readonly string[]): Promise<ReapReport> {
-  const owners = new Set([...namesIn(scratch), ...parents.flatMap(namesIn).flatMap((name) => ownerOfCgroup(name) ?? [])]);
-  const removed: string[] = [];
-  for (const name of owners) {
-    const owner = parseOwner(name);
-    if (owner === undefined || !isGone(owner)) continue;
+export function findInScratch(scratch: string, parents: readonly string[]): FoundLeftover[] {
+  const names = new Set([...namesIn(scratch), ...parents.flatMap(namesIn).flatMap((name) => ownerOfCgroup(name) ?? [])]);
+  return [...names].flatMap((name) => {
+    const owner = goneOwner(name);
+    if (owner === undefined) return [];
     const folder = join(scratch, name);
-    removed.push(...(await reapOwner(folder, name, [...new Set([...parents, ...parentsOf(folder)])])));
-  }
-  return { removed };
+    return findOwned({ folder, name, owner, parents: [...new Set([...parents, ...parentsOf(folder)])] });
+  });
 }

@@ -59,7 +59,7 @@ async function drain(pumps: readonly Pump[]): Promise<void> {
 }
 
 /** Waits for the tool's end, or ends it, and then ends what it left behind. Settles when no process is left. */
-export async function superviseRun(parts: RunParts): Promise<Omit<RunReport, "files">> {
+export async function superviseRun(parts: RunParts): Promise<RunReport> {
   const { plan, io, started, tree, cgroup } = parts;
   const { stdout, stderr } = started;
   const cpuTime = watchCpuTime({ cgroup, limitMs: enforcedValue(plan, "cpuTime"), end: () => void tree.kill(killTimeoutMs) });

@@ -12,6 +12,12 @@ export function commandGuest(): Guests {
   return { command: { argv: [process.execPath, "./probe.mjs"], folder } };
 }
 
+/** The probe as text in the command line of an image's Node, so that any image with one will do. */
+export async function imageGuest({ reference, node }: { readonly reference: string; readonly node: string }): Promise<Guests> {
+  const probe = await readFile(join(folder, "probe.mjs"), "utf8");
+  return { image: { reference, argv: [node, "--input-type=module", "--eval", probe] } };
+}
+
 /** The probe as a WASI preview 1 module. */
 export async function wasmGuest(): Promise<Guests> {
   return { wasm: new Uint8Array(await readFile(join(folder, "probe.wasm"))) };

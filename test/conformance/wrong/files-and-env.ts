@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { InputFile } from "../../../src/backend.ts";
+import type { InputFile, OutputFile } from "../../../src/backend.ts";
+import { fileOf } from "../../../src/internal/inputs.ts";
+import { collectBytes } from "../../../src/store.ts";
 import { changeIo, wrongBackend, type WrongRuntime } from "./wrap.ts";
 
 export const wrongFilesAndEnv: readonly WrongRuntime[] = [
@@ -43,8 +45,14 @@ export const wrongFilesAndEnv: readonly WrongRuntime[] = [
     open: wrongBackend(() => {
       const kept: InputFile[] = [];
       return async (run, plan, io) => {
-        const report = await run(plan, changeIo(io, { files: [...io.files, ...kept] }));
-        for (const { path, bytes } of report.files) kept.push({ path: `kept/${kept.length}/${path}`, bytes });
+        const made: InputFile[] = [];
+        const file = async ({ path, content }: OutputFile): Promise<void> => {
+          const bytes = await collectBytes(content, Number.POSITIVE_INFINITY);
+          made.push(fileOf(`kept/${kept.length + made.length}/${path}`, bytes));
+          await io.file({ path, content: bytes });
+        };
+        const report = await run(plan, changeIo(io, { file, files: [...io.files, ...kept] }));
+        kept.push(...made);
         return report;
       };
     }),
@@ -53,7 +61,17 @@ export const wrongFilesAndEnv: readonly WrongRuntime[] = [
     name: "drops the files that a tool hands back",
     base: "wasm",
     fails: ["files-out", "files-out-of-failure", "files-out-count", "concurrent-runs"],
-    open: wrongBackend(() => async (run, plan, io) => ({ ...(await run(plan, io)), files: [] })),
+    open: wrongBackend(
+      () => (run, plan, io) =>
+        run(
+          plan,
+          changeIo(io, {
+            async file({ content }) {
+              if (content instanceof ReadableStream) await content.cancel();
+            },
+          }),
+        ),
+    ),
   },
   {
     name: "gives runs that start together each other's files",

@@ -25,6 +25,7 @@ export function wrongBackend(makeRun: () => Run): Open {
       probe: (signal) => backend.probe(signal),
       prepare: (plan, signal) => backend.prepare(plan, signal),
       run: (plan, io) => run((...args) => backend.run(...args), plan, io),
+      leftovers: () => backend.leftovers(),
       reap: () => backend.reap(),
       close: () => backend.close(),
     };
@@ -51,6 +52,7 @@ export function wrongRuntime(right: Runtime, wrong: Partial<Pick<Runtime, "execu
     execute: wrong.execute ?? ((task, call) => right.execute(task, call)),
     explain: (task) => right.explain(task),
     probe: () => right.probe(),
+    load: () => right.load(),
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -63,6 +65,7 @@ export function changeIo(io: RunIo, changed: Partial<RunIo>): RunIo {
     stdout: (bytes) => io.stdout(bytes),
     stderr: (bytes) => io.stderr(bytes),
     started: () => io.started(),
+    file: (file) => io.file(file),
     get signal() {
       return io.signal;
     },

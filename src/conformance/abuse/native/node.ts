@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { defineTool, type Tool } from "../../../tool.ts";
 import type { AbuseOptions, Attacker } from "../bench.ts";
 
+const about = { name: "attack", version: "1.0.0", description: "Attacks its sandbox", inputSchema: true };
 const folder = fileURLToPath(new URL("./attacks/", import.meta.url));
 
 /** Stands in the command line of every process that an attack starts. */
@@ -15,12 +16,40 @@ export const commandAttacker: Attacker = (program, args, manifest) => {
   return define([interpreter, `./${program}`, attackMark, ...args], manifest);
 };
 
+export interface AttackImage {
+  readonly reference: string;
+  /** Where these are in the image. */
+  readonly node: string;
+  readonly shell: string;
+}
+
+/** The attack programs as text in the command line, for backends that take images: one image does for all. */
+export function imageAttacker({ reference, node, shell }: AttackImage): Attacker {
+  return async (program, args, manifest) => {
+    const text = await inline(program);
+    const isShell = program.endsWith(".sh");
+    // Where a script would stand, so that the arguments are where they are otherwise.
+    const interpreter = isShell ? [shell, "-c", text, program] : [node, "--input-type=module", "--eval", text, "--", program];
+    const argv = [...interpreter, attackMark, ...args];
+    return defineTool({ ...about, ...manifest, artifacts: { image: { reference, argv } } }, {});
+  };
+}
+
+/** A program with those that it imports in it: there is no folder that they could be found in. */
+async function inline(program: string): Promise<string> {
+  let text = await readFile(join(folder, program), "utf8");
+  for (const [statement, imported] of text.matchAll(/import "\.\/([\w-]+\.mjs)"/g)) {
+    const url = `data:text/javascript,${encodeURIComponent(await inline(imported ?? ""))}`;
+    text = text.replace(statement, `import ${JSON.stringify(url)}`);
+  }
+  return text;
+}
+
 export function commandVictim(): Promise<Tool> {
   return define(["/bin/cat"], {});
 }
 
 function define(argv: string[], manifest: Parameters<Attacker>[2]): Promise<Tool> {
-  const about = { name: "attack", version: "1.0.0", description: "Attacks its sandbox", inputSchema: true };
   return defineTool({ ...about, ...manifest, artifacts: { command: { argv } } }, { folder });
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, unlinkSync, writeSync } from "node:fs";
 
 // Bounded, for where nothing else bounds it.
 const mostBytes = 512 * 2 ** 20;
@@ -14,5 +14,5 @@ function fill(path) {
 
 const held = [];
 if (kind === "heap") for (let bytes = 0; bytes < mostBytes; bytes += piece.length) held.push(Buffer.alloc(piece.length, 1));
-if (kind === "tmpfs") fill(`/dev/shm/${mark}-${process.pid}`);
+if (kind === "tmpfs") fill(`${existsSync("/dev/shm") ? "/dev/shm" : "/tmp"}/${mark}-${process.pid}`);
 if (kind === "cache") fill("tmp/big");
