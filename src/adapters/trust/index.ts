@@ -1,0 +1,10 @@
+export { parseKeySet, parsePrivateKey, publicPartOf } from "./jwks.ts";
+export type { KeySet, PrivateKey, PublicKey } from "./jwks.ts";
+export { signProof, verifyProof } from "./proofs.ts";
+export type { VerifyProofOptions } from "./proofs.ts";
+export { memoryReplays } from "./replays.ts";
+export type { MemoryReplaysOptions, Replays, SpentToken, Spending } from "./replays.ts";
+export { requestSigner } from "./signer.ts";
+export type { RequestSignerOptions } from "./signer.ts";
+export { signedTokens } from "./verifier.ts";
+export type { Issuer, SignedTokensOptions } from "./verifier.ts";
