@@ -66,16 +66,27 @@ export function enforcedValue(plan: Pick<Plan, "limits">, limit: Limit): number 
   return undefined;
 }
 
-/** One input file, whole and in memory. `path` is relative, with `/`, and stays inside the working folder. */
+/** One input file. `path` is relative, with `/`, and stays inside the working folder. It can be read as long as the run goes on. */
 export interface InputFile {
   readonly path: string;
-  readonly bytes: Uint8Array;
+  /** Bytes. */
+  readonly size: number;
+  /** Where it is known. */
+  readonly digest?: Digest;
+  /** Each call reads it anew. */
+  stream(): ReadableStream<Uint8Array>;
+  /** All of it in memory, for a sandbox that has its files there. Not to be changed. */
+  bytes(): Promise<Uint8Array>;
 }
 
+/** A file that the tool left. */
 export interface OutputFile {
   /** Relative to the tool's `out` folder. */
   readonly path: string;
-  readonly bytes: Uint8Array;
+  /** A stream is read once, to its end, or cancelled. */
+  readonly content: Uint8Array | ReadableStream<Uint8Array>;
+  /** What it must be, where somebody else has said so. */
+  readonly expected?: { readonly digest: string; readonly size: number };
 }
 
 /** The runtime's side of one run. */
@@ -98,8 +109,20 @@ export interface RunIo {
   stderr(bytes: Uint8Array): void | Promise<void>;
   /** To be called once, when the tool's own code starts: the `timeout` runs from here. */
   started(): void;
+  /**
+   * Takes a file of the `out` folder, once the tool has ended; the tool's own time stops with the first. One at a time, and to be awaited:
+   * whatever the content is read from must be there until then, and may go afterwards. Nothing is to be handed over of a run that was
+   * ended, or that a limit has ended.
+   *
+   * @throws `ERR_LIMIT_DISK` for more files than may come out, or one that is too large, `ERR_DIGEST_MISMATCH`, and `signal.reason`.
+   */
+  file(file: OutputFile): Promise<void>;
   /** What is left of the caller's deadline, in ms; nothing where he named none. */
   remainingMs?(): number | undefined;
+  /** Whose run it is: who waits inside the backend is served in turn between tenants. */
+  readonly tenant?: string;
+  /** What the caller was given when he was refused; for a backend that delegates, to whoever gave it. */
+  readonly ticket?: string;
   /**
    * Aborted when the run must end: the caller's wish, the deadline, a limit. The reason is the `ToolRuntimeError` that the
    * caller will get. The backend ends everything it started, then settles.
@@ -117,7 +140,6 @@ export interface RunReport {
   readonly exit: Exit;
   /** What was read back from the enforcers. */
   readonly readings: readonly LimitReading[];
-  readonly files: readonly OutputFile[];
   /** A limit that ended the run by itself, such as an OOM kill of the main process. */
   readonly limitHit?: { readonly limit: Limit; readonly observed?: number };
   /** Of a backend that delegates: what the runtime there says of the run. */
@@ -133,14 +155,35 @@ export interface Delegated {
 }
 
 export interface ReapReport {
-  /** What an earlier, killed process had left and was removed. */
+  /** What an earlier, killed process had left and was removed: its kind and name. */
   readonly removed: readonly string[];
+}
+
+/** One thing that a process left which is gone. */
+export interface Leftover {
+  readonly kind: "process" | "container" | "cgroup" | "folder";
+  /** A process's id, a container's or a cgroup's name, a folder's path. */
+  readonly name: string;
+  readonly owner: LeftoverOwner;
+  /** When it was made, in ms since 1970, where that can be told. */
+  readonly madeAtMs?: number;
+}
+
+/** The process whose it was. A pid is used again: only with its start and the boot does it name one process. */
+export interface LeftoverOwner {
+  readonly pid: number;
+  /** Clock ticks after boot. */
+  readonly startTicks: string;
+  /** The first eight digits of the boot's id. */
+  readonly boot: string;
+  /** In ms since 1970, where it was in this boot. */
+  readonly startedAtMs?: number;
 }
 
 /**
  * One isolation technology. The runtime calls, in this order: `probe` (once, and again when its answer has run out), then
  * for each task `prepare` (idempotent, may be skipped by the backend when it has the plan's artifact ready) and `run`, any
- * number at once. `reap` may be called at any time. After `close` nothing else is called.
+ * number at once. `leftovers` and `reap` may be called at any time. After `close` nothing else is called.
  *
  * A backend never loosens a plan and never runs a part of it elsewhere. What it needs of the outside (a daemon, a binary)
  * it looks for in `probe`, and says there what is missing instead of throwing.
@@ -153,6 +196,11 @@ export interface Backend {
    * in `partial`. Default `false`.
    */
   readonly delegates?: boolean;
+  /**
+   * How many runs it takes at once, where more would wait inside it: the runtime has them wait in its queue. It may change, and is asked
+   * for often; a backend that may have one has one from the start.
+   */
+  readonly capacity?: number;
   probe(signal?: AbortSignal): Promise<Probe>;
   /**
    * Gets the artifact ready: compile, pull, unpack. May run code of toolruntime but none of the tool's.
@@ -165,6 +213,16 @@ export interface Backend {
    * settles, with a report whose readings are used, or by throwing; it never leaves the run going.
    */
   run(plan: Plan, io: RunIo): Promise<RunReport>;
+  /**
+   * What processes that are gone have left, and `reap` would remove; it changes nothing. What belongs to a process that lives, or that
+   * cannot be judged from here (another PID namespace), is not among it. Throws where it cannot be found out, such as
+   * `ERR_BACKEND_UNAVAILABLE` without a daemon.
+   */
+  leftovers(): Promise<readonly Leftover[]>;
+  /**
+   * Ends and removes that. Several processes may do so at once: what another one has removed meanwhile is no error. Where one thing
+   * cannot be removed the rest is all the same, and then it throws.
+   */
   reap(): Promise<ReapReport>;
   close(): Promise<void>;
 }

@@ -1,11 +1,12 @@
 import { ToolRuntimeError } from "./errors.ts";
 import { sha256 } from "./internal/digest.ts";
+import type { BatchBudget } from "./internal/batch/budget.ts";
 import { ClientCall, type CallTimes } from "./internal/client/call.ts";
 import { Executions, type Connection } from "./internal/client/executions.ts";
 import type { RunEvent } from "./internal/client/events.ts";
 import { answerInvalid } from "./internal/client/failures.ts";
 import { withRetries, type RetryRules } from "./internal/client/retries.ts";
-import { readBytes, Transport, type Fetch, type Schema, type Sending, type Token } from "./internal/client/transport.ts";
+import { readBytes, Transport, type Fetch, type Schema, type Sending, type Signer, type Token } from "./internal/client/transport.ts";
 import type { Quantity } from "./limits.ts";
 import type { Task } from "./runtime.ts";
 import { parseToolRef, type Digest, type ToolRef } from "./tool.ts";
@@ -20,14 +21,17 @@ import {
   type WireTool,
 } from "./wire.ts";
 
+export type { BatchBudget } from "./internal/batch/budget.ts";
 export type { RunEvent } from "./internal/client/events.ts";
-export type { Fetch, Token } from "./internal/client/transport.ts";
+export type { Fetch, SignedRequest, Signer, Token } from "./internal/client/transport.ts";
 
 export interface ClientOptions {
   /** Where the service is: `https://tools.example`. */
   readonly url: string;
   /** A bearer token, or what gives one for each request. */
   readonly token?: Token;
+  /** Makes a token for each request that is good for it alone (`requestSigner`); in place of `token`. */
+  readonly signer?: Signer;
   /** Default: the platform's. */
   readonly fetch?: Fetch;
   /** How often at most a request is sent again. Default 2. */
@@ -60,6 +64,40 @@ export interface RunOptions extends CallOptions {
   readonly idempotent?: boolean;
 }
 
+/** An input of a batch: the tool's input, or where the work is `as: "items"` an object with `input` and `files`. */
+export type BatchInput = unknown;
+
+/** One tool, many inputs. */
+export interface BatchWork extends Omit<RunTask, "input" | "files"> {
+  /** Read as far as answers are taken, and at most 2,000 ahead. */
+  readonly inputs: Iterable<BatchInput> | AsyncIterable<BatchInput>;
+  readonly as?: "inputs" | "items";
+  /** How many run at once. Default 8. */
+  readonly concurrency?: number;
+  /** One for the whole batch. Default: none. */
+  readonly budget?: BatchBudget;
+  /** Gives the answers in the order of the inputs. Default: in the order in which they come. */
+  readonly ordered?: boolean;
+  /** How often at most the service tries an input again whose error advises it. Default 3. */
+  readonly retries?: number;
+  /** For each run, queue included: ms, or `"30s"`. */
+  readonly deadline?: Quantity;
+}
+
+export interface BatchOptions extends CallOptions {
+  /**
+   * The same key and inputs run once: a batch that is sent again gets the answers of what had ended and runs the rest.
+   * Whoever leaves a batch of such a key leaves what runs to its end. Default: a random one.
+   */
+  readonly idempotencyKey?: string;
+}
+
+/** The terminal answer of one input. `index` counts the inputs from 0; `kept`: an earlier sending had brought it about. */
+export type BatchAnswer = { readonly index: number; readonly id?: string; readonly kept?: boolean } & (
+  | { readonly status: "result"; readonly result: WireResult }
+  | { readonly status: "error"; readonly error: ToolRuntimeError }
+);
+
 /** A run that goes on without its caller. */
 export interface Execution {
   readonly id: string;
@@ -91,6 +129,11 @@ export interface Client {
   stream(task: RunTask, options?: RunOptions): AsyncIterable<RunEvent>;
   /** Starts a run that goes on without its caller. */
   start(task: RunTask, options?: RunOptions): Promise<Execution>;
+  /**
+   * Runs one tool over many inputs and gives each its one terminal answer. Goes on by itself where the connection is lost.
+   * An abort, or leaving the loop, ends what runs. @throws what the service cannot go on for; what `inputs` fails with.
+   */
+  batch(work: BatchWork, options?: BatchOptions): AsyncIterable<BatchAnswer>;
   /** A run of which only the id is known. Asks nothing. */
   execution(id: string): Execution;
   readonly tools: {
@@ -132,6 +175,10 @@ export function createClient(options: ClientOptions): Client {
     run: (task, how) => executions.run(task, how),
     stream: (task, how) => executions.stream(task, how),
     start: (task, how) => executions.start(task, how),
+    batch: async function* (work, how = {}) {
+      const { BatchSender } = await import("./internal/client/batches.ts");
+      yield* new BatchSender(connection, work, how).answers();
+    },
     execution: (id) => executions.handle(id),
     tools: {
       list: async (how) => (await ask(connection, { path: "/v1/tools", schema: toolListSchema }, how)).tools,

@@ -22,12 +22,14 @@ export type { Isolation, ProfileRules, SecurityProfile } from "./profile.ts";
 export { createRegistry } from "./registry.ts";
 export type { MutableRegistry, Registry } from "./registry.ts";
 export { createRouter } from "./router.ts";
-export type { RouterOptions } from "./router.ts";
+export type { BatchBudget, MapAnswer, MapItem, MapOptions, Router, RouterOptions } from "./router.ts";
 export { createRuntime } from "./runtime.ts";
 export type {
   BackendInfo,
+  BackendLoad,
   BackendProbe,
   Call,
+  CallerName,
   Concurrency,
   ExecutionEvent,
   Explanation,
@@ -37,6 +39,7 @@ export type {
   Runtime,
   RuntimeOptions,
   Task,
+  TenantQuota,
 } from "./runtime.ts";
 export { createAuditLog, memoryBlobStore, memoryExecutionStore, verifyAudit } from "./store.ts";
 export type {
@@ -47,10 +50,13 @@ export type {
   AuditSink,
   AuditSubject,
   AuditVerdict,
+  BlobInfo,
   BlobStore,
+  ByteRange,
   ExecutionStore,
   MemoryBlobStoreOptions,
   MemoryExecutionStoreOptions,
+  OpenBlob,
 } from "./store.ts";
 export { defineTool, parseManifest, parseToolRef } from "./tool.ts";
 export type {

@@ -141,6 +141,8 @@ export interface PlannedLimit {
   /** In the limit's unit. */
   readonly value: number;
   readonly origin: LimitOrigin;
+  /** Whether the task names it as the most that it may be: no more, and less is as good. */
+  readonly isCeiling?: boolean;
   /** Set where more was asked for than the maximum allows (`dev` only; other profiles refuse). */
   readonly clampedFrom?: number;
   /** The mechanism that the backend names, or `"none"` where nothing enforces it. */

@@ -1,8 +1,12 @@
 import { ToolRuntimeError } from "./errors.ts";
+import type { MapAnswer, MapOptions } from "./internal/batch.ts";
 import { weaker, type SecurityProfile } from "./profile.ts";
 import type { Registry } from "./registry.ts";
-import type { BackendProbe, Call, Explanation, Result, Runtime, Task } from "./runtime.ts";
-import { isTool } from "./tool.ts";
+import type { BackendLoad, BackendProbe, Call, Explanation, Result, Runtime, Task } from "./runtime.ts";
+import { isTool, type Tool, type ToolRef } from "./tool.ts";
+
+export type { BatchBudget } from "./internal/batch/budget.ts";
+export type { MapAnswer, MapItem, MapOptions } from "./internal/batch.ts";
 
 export interface RouterOptions {
   /** In order of preference. Closed with the router. At least one. */
@@ -11,17 +15,29 @@ export interface RouterOptions {
   readonly tools?: Registry;
 }
 
+/** A runtime over several, which also runs one tool over many inputs. */
+export interface Router extends Runtime {
+  /**
+   * Runs one tool over many inputs, read as far as answers are taken, and gives each its one terminal answer in the order in
+   * which they come. When the budget is used up nothing more starts, and each input that is left is answered with
+   * `ERR_BUDGET_EXHAUSTED`. Leaving the loop or an abort ends what runs and waits for it.
+   *
+   * @throws while it is iterated: `ERR_ARGUMENT_INVALID`, `ERR_TOOL_NOT_FOUND`, `ERR_ABORTED`, what `inputs` fails with.
+   */
+  map(tool: Tool | ToolRef, inputs: Iterable<unknown> | AsyncIterable<unknown>, options?: MapOptions): AsyncIterable<MapAnswer>;
+}
+
 /**
  * Sends each task to the first runtime that can hold all that the task, the tool and the profile demand. Which one is
  * settled before anything starts; a run that has started is never moved, and a demand is never lowered to find a place.
  *
  * @throws `ERR_ARGUMENT_INVALID` without runtimes.
  */
-export function createRouter(options: RouterOptions): Runtime {
-  return new Router(options);
+export function createRouter(options: RouterOptions): Router {
+  return new RuntimeRouter(options);
 }
 
-class Router implements Runtime {
+class RuntimeRouter implements Router {
   readonly backend = "router";
   readonly security: SecurityProfile;
   readonly #runtimes: readonly Runtime[];
@@ -47,12 +63,22 @@ class Router implements Runtime {
     return this.#refuse(resolved, call);
   }
 
+  async *map(
+    tool: Tool | ToolRef,
+    inputs: Iterable<unknown> | AsyncIterable<unknown>,
+    options: MapOptions = {},
+  ): AsyncGenerator<MapAnswer, void, void> {
+    // Few callers have batches, and an isolate is asked before it has read all its code.
+    const { mapInputs } = await import("./internal/batch.ts");
+    yield* mapInputs(this, { ...options, tool: this.#resolve({ tool }).tool, inputs });
+  }
+
   /** Lets the runtime that came nearest say why, so that the caller gets its error with all details. */
   async #refuse(task: Task, call: Call): Promise<Result> {
     const refused = await Promise.all(
       this.#runtimes.map(async (runtime) => {
         const explanations = await runtime.explain(task);
-        return { runtime, distance: Math.min(...explanations.map(({ code }) => distanceOf(code))) };
+        return { runtime, distance: Math.min(...explanations.map(distanceOf)) };
       }),
     );
     const [nearest] = refused.toSorted((a, b) => a.distance - b.distance);
@@ -81,6 +107,10 @@ class Router implements Runtime {
     return (await Promise.all(this.#runtimes.map((runtime) => runtime.probe()))).flat();
   }
 
+  load(): readonly BackendLoad[] {
+    return this.#runtimes.flatMap((runtime) => runtime.load());
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#runtimes.map((runtime) => runtime.close()));
   }
@@ -101,7 +131,9 @@ const refusals: readonly string[] = [
   "ERR_ARTIFACT_UNSUPPORTED",
 ];
 
-function distanceOf(code: string | undefined): number {
-  const index = refusals.indexOf(code ?? "");
+function distanceOf({ code = "", delegates = false }: Explanation): number {
+  // Nodes that are down might hold what a runtime that is there never will: the task is to be sent again, and not given up.
+  if (delegates && code === "ERR_BACKEND_UNAVAILABLE") return -1;
+  const index = refusals.indexOf(code);
   return index === -1 ? refusals.length : index;
 }

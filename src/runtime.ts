@@ -1,14 +1,16 @@
 import type { Backend, Exit, Probe } from "./backend.ts";
 import { BackendRuntime } from "./internal/backend-runtime.ts";
 import type { Digest } from "./internal/digest.ts";
-import type { Concurrency } from "./internal/gate.ts";
+import type { Concurrency, Load } from "./internal/gate.ts";
+import type { CallerName } from "./internal/returns.ts";
 import type { Limit, LimitReceipt, PlannedLimit, Quantity, Resources } from "./limits.ts";
 import type { Isolation, SecurityProfile } from "./profile.ts";
 import type { Registry } from "./registry.ts";
 import type { BlobStore } from "./store.ts";
 import type { ArtifactKind, Tool, ToolRef } from "./tool.ts";
 
-export type { Concurrency } from "./internal/gate.ts";
+export type { Concurrency, TenantQuota } from "./internal/gate.ts";
+export type { CallerName } from "./internal/returns.ts";
 
 /** One file for the tool: bytes, text, a blob, a stream, or the digest of a blob in the runtime's store. */
 export type FileInput = Uint8Array | string | Blob | ReadableStream<Uint8Array> | { readonly digest: string };
@@ -26,6 +28,8 @@ export interface Task {
   readonly security?: SecurityProfile;
   /** Limits that may go unenforced where the profile does not demand them; the receipt then says `"none"`. */
   readonly bestEffort?: readonly Limit[];
+  /** Limits in `resources` that are ceilings: the lower of them and what would hold without them holds, and none is refused for being high. */
+  readonly atMost?: readonly Limit[];
   /**
    * Fixes clocks, random and scheduling: two runs with the same values give the same output and take the same fuel, byte for
    * byte, on every machine. `seed`: any text or whole number; a number stands for its decimal digits. `now`: what the clocks
@@ -41,6 +45,16 @@ export interface Call {
   /** From now, queue and start-up included: ms, or `"30s"`. */
   readonly deadline?: Quantity;
   readonly signal?: AbortSignal;
+  /** Whose call it is. Places are handed out in turn between tenants. */
+  readonly tenant?: string;
+  /** From `details.ticket` of the `ERR_QUEUE_FULL` that said when to come again: a place is kept for it. */
+  readonly ticket?: string;
+  /** By which a caller without a ticket is known when it comes again. */
+  readonly caller?: CallerName;
+  /** Called when the call has a place or waits for one: it is not refused for want of room any more. */
+  readonly onAdmitted?: () => void;
+  /** Called when the run has its place, before its tool can start; the tool starts once what it gives back has settled. */
+  readonly beforeStart?: () => void | Promise<void>;
   /** Called in order. The sandbox is not read further until what it gives back has settled. */
   readonly onEvent?: (event: ExecutionEvent) => void | Promise<void>;
 }
@@ -106,8 +120,14 @@ export interface Runtime extends AsyncDisposable {
   explain(task: Task): Promise<Explanation[]>;
   /** The backends behind it with their probes. */
   probe(): Promise<BackendProbe[]>;
+  /** How full its backends are. Asks nobody. */
+  load(): readonly BackendLoad[];
   /** Ends what runs with `ERR_CLOSED` and waits for it. */
   close(): Promise<void>;
+}
+
+export interface BackendLoad extends Load {
+  readonly backend: string;
 }
 
 export interface BackendProbe extends Probe {
@@ -125,6 +145,8 @@ export interface Explanation {
   readonly limits?: readonly PlannedLimit[];
   readonly code?: string;
   readonly reason?: string;
+  /** Whether it sends tasks to runtimes elsewhere: while none of them answers, nobody knows what they would hold. */
+  readonly delegates?: boolean;
 }
 
 export interface RuntimeOptions {

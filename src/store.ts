@@ -7,12 +7,39 @@ export type { AuditEvent, AuditLog, AuditLogOptions, AuditRecord, AuditSink, Aud
 export { memoryExecutionStore } from "./internal/execution-store.ts";
 export type { MemoryExecutionStoreOptions } from "./internal/execution-store.ts";
 
+export interface BlobInfo {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** A part of a blob: from `start` up to `end`, which is not part of it. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A blob that is held: it is not dropped before it is closed and its streams are read or cancelled. */
+export interface OpenBlob {
+  readonly size: number;
+  /** The bytes, or a part of them; each call reads anew. They are not to be changed. */
+  stream(range?: ByteRange): ReadableStream<Uint8Array>;
+  /** Lets go of it; once is enough. */
+  close(): void;
+}
+
 /** Bytes by content. What is put in comes out the same, or not at all. */
 export interface BlobStore {
-  /** Reads the content to its end and keeps it. @throws `ERR_INPUT_TOO_LARGE` beyond the store's limits. */
-  put(content: Uint8Array | ReadableStream<Uint8Array>): Promise<{ digest: Digest; size: number }>;
-  /** The bytes, or nothing where the store has (or still has) none of that digest. Not to be changed. */
+  /**
+   * Reads the content to its end and keeps it. Content that is not what was expected is not kept.
+   *
+   * @throws `ERR_INPUT_TOO_LARGE` beyond the store's limits, `ERR_DIGEST_MISMATCH`, `ERR_STORE_FULL` where what is held leaves no room.
+   */
+  put(content: Uint8Array | ReadableStream<Uint8Array>, expected?: { readonly digest: string; readonly size: number }): Promise<BlobInfo>;
+  /** The bytes whole, or nothing where the store has (or still has) none of that digest. Not to be changed. */
   get(digest: string): Promise<Uint8Array | undefined>;
+  /** The blob to be read in pieces, or nothing. To be closed. */
+  open(digest: string): Promise<OpenBlob | undefined>;
 }
 
 export interface MemoryBlobStoreOptions {
@@ -56,7 +83,35 @@ function copyBytes(content: Uint8Array, maxBytes: number): Uint8Array {
   return content.slice();
 }
 
-function assertSize(size: number, maxBytes: number): void {
+/** @throws `ERR_DIGEST_MISMATCH` where a blob is another one than was expected. */
+export function assertBlob({ digest, size }: BlobInfo, expected: { readonly digest: string; readonly size: number } | undefined): void {
+  if (expected === undefined || (expected.digest === digest && expected.size === size)) return;
+  throw new ToolRuntimeError(
+    "ERR_DIGEST_MISMATCH",
+    `Cannot keep the bytes as ${JSON.stringify(expected.digest.slice(0, 100))}: they are ${size} bytes of ${digest}`,
+    { details: { expected: expected.digest, actual: digest } },
+  );
+}
+
+/** How much of bytes in memory is given at a time, so that a slow reader is told from one that stands still. */
+const pieceBytes = 256 * 2 ** 10;
+
+/** Bytes in memory as a stream. */
+export function streamOf(bytes: Uint8Array, { start, end }: ByteRange = { start: 0, end: bytes.length }): ReadableStream<Uint8Array> {
+  let at = start;
+  return new ReadableStream<Uint8Array>(
+    {
+      pull(controller) {
+        if (at < end) controller.enqueue(bytes.subarray(at, (at = Math.min(end, at + pieceBytes))));
+        if (at >= end) controller.close();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/** @throws `ERR_INPUT_TOO_LARGE`. */
+export function assertSize(size: number, maxBytes: number): void {
   if (size <= maxBytes) return;
   throw new ToolRuntimeError("ERR_INPUT_TOO_LARGE", `Cannot take the content: it is over ${maxBytes} bytes`, { details: { maxBytes } });
 }
@@ -67,12 +122,21 @@ export function memoryBlobStore(options: MemoryBlobStoreOptions = {}): BlobStore
   const maxTotalBytes = options.maxTotalBytes ?? 256 * 2 ** 20;
   const blobs = new Map<string, Uint8Array>();
   let total = 0;
+  const use = (digest: string): Uint8Array | undefined => {
+    const bytes = blobs.get(digest);
+    if (bytes === undefined) return undefined;
+    blobs.delete(digest);
+    blobs.set(digest, bytes);
+    return bytes;
+  };
   return {
-    async put(content) {
+    async put(content, expected) {
       const most = Math.min(maxBlobBytes, maxTotalBytes);
       // Copied before anything is awaited: the caller may change his bytes as soon as he has the promise.
       const bytes = content instanceof Uint8Array ? copyBytes(content, most) : await collectBytes(content, most);
-      const digest = await sha256(bytes);
+      const blob: BlobInfo = { digest: await sha256(bytes), size: bytes.length };
+      assertBlob(blob, expected);
+      const { digest } = blob;
       if (!blobs.delete(digest)) total += bytes.length;
       blobs.set(digest, bytes);
       for (const [oldest, old] of blobs) {
@@ -80,14 +144,13 @@ export function memoryBlobStore(options: MemoryBlobStoreOptions = {}): BlobStore
         blobs.delete(oldest);
         total -= old.length;
       }
-      return { digest, size: bytes.length };
+      return blob;
     },
-    async get(digest) {
-      const bytes = blobs.get(digest);
-      if (bytes === undefined) return undefined;
-      blobs.delete(digest);
-      blobs.set(digest, bytes);
-      return bytes;
+    get: async (digest) => use(digest),
+    async open(digest) {
+      const bytes = use(digest);
+      // Who holds the bytes has them, whether or not the store still does.
+      return bytes === undefined ? undefined : { size: bytes.length, stream: (range) => streamOf(bytes, range), close() {} };
     },
   };
 }
@@ -162,6 +225,11 @@ export interface ExecutionStore {
   cancel?(tenant: string, id: string): MaybePromise<void>;
   /** Keeps an event for those who ask later. */
   addEvent(id: string, event: StoredEvent): MaybePromise<void>;
+  /**
+   * Called once a run has its place, before its tool can start; the run waits for what it gives back, and does not start
+   * where that fails. For stores that must be able to say later that a tool surely has not started.
+   */
+  starting?(id: string): MaybePromise<void>;
   started(id: string): MaybePromise<void>;
   end(id: string, outcome: Outcome): MaybePromise<void>;
   /** Nothing for an execution of another tenant. */

@@ -60,6 +60,9 @@ export const executionRequestSchema = z
     bestEffort: z
       .optional(z.array(limitName))
       .register(docs, { description: "Limits that may go unenforced where the profile does not demand them" }),
+    atMost: z
+      .optional(z.array(limitName))
+      .register(docs, { description: "Limits of `resources` that are ceilings: the service applies the lower of them and its own" }),
     deterministic: z
       .optional(
         z.strictObject({
@@ -123,6 +126,9 @@ export const resultSchema = z
     files: z
       .array(z.object({ path: z.string(), digest, size: z.int() }))
       .register(docs, { description: "Fetch each by GET /v1/blobs/{digest}" }),
+    brief: z
+      .exactOptional(z.boolean())
+      .register(docs, { description: "True where output, stdout and stderr are left out, as Prefer: return=minimal asks" }),
   })
   .register(docs, { id: "Result", description: "What a tool that ended by itself has to show, whatever its exit code" });
 
@@ -237,8 +243,59 @@ export const backendSchema = z
   })
   .register(docs, { id: "Backend" });
 
-export const backendListSchema = z.object({ security: profile, backends: z.array(backendSchema) }).register(docs, { id: "BackendList" });
+/** The body of `POST /v1/executions/{id}/ack`. */
+export const ackRequestSchema = z
+  .strictObject({ bytes: z.int().check(z.gte(0)).register(docs, { description: "Of stdout and stderr, since the start" }) })
+  .register(docs, { id: "AckRequest", description: "How much of a run's output its reader has taken" });
+
+export const ackSchema = z
+  .object({ id: z.string(), live: z.boolean().register(docs, { description: "Whether the run goes on" }) })
+  .register(docs, { id: "Ack" });
+
+export const hostSchema = z
+  .object({ name: z.string(), arch: z.string(), os: z.string() })
+  .register(docs, { id: "Host", description: "The machine behind the service: processor and system as Node.js names them" });
+
+export type WireHost = z.output<typeof hostSchema>;
+
+export const backendListSchema = z
+  .object({
+    security: profile,
+    backends: z.array(backendSchema),
+    node: z.exactOptional(hostSchema),
+    instance: z.exactOptional(z.string()).register(docs, { description: "Of this process; what is kept in memory is forgotten with it" }),
+    features: z
+      .exactOptional(z.array(z.string()))
+      .register(docs, { description: "What it knows besides the first version of the protocol" }),
+  })
+  .register(docs, { id: "BackendList" });
 export type WireBackendList = z.output<typeof backendListSchema>;
+
+const count = z.int().check(z.gte(0));
+export const loadSchema = z
+  .object({
+    backend: z.string(),
+    running: count,
+    capacity: z.exactOptional(count).register(docs, { description: "Runs at once; absent where nothing bounds them" }),
+    queued: count,
+    queue: z.exactOptional(count).register(docs, { description: "The most that may wait; absent where nothing bounds them" }),
+  })
+  .register(docs, { id: "Load" });
+export const capacitySchema = z.object({ draining: z.boolean(), backends: z.array(loadSchema) }).register(docs, { id: "Capacity" });
+export type WireCapacity = z.output<typeof capacitySchema>;
+
+export const leaseRequestSchema = z
+  .strictObject({
+    ttlMs: z
+      .int()
+      .check(z.gte(1000), z.lte(60_000))
+      .register(docs, { description: "From now on; without another renewal its runs are ended then" }),
+  })
+  .register(docs, { id: "LeaseRequest" });
+export const leaseSchema = z
+  .object({ id: z.string(), ttlMs: z.int(), executions: count.register(docs, { description: "Runs under it" }) })
+  .register(docs, { id: "Lease" });
+
 export const blobSchema = z.object({ digest, size: z.int() }).register(docs, { id: "Blob" });
 export const eventListSchema = z.object({ events: z.array(eventSchema) }).register(docs, { id: "EventList" });
 export const healthSchema = z.object({ status: z.enum(["ok", "draining", "unavailable"]) }).register(docs, { id: "Health" });

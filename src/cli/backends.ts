@@ -24,9 +24,18 @@ export function parseBackendName(name: string): BackendName {
 }
 
 /** As Docker's own command finds it; another host's daemon cannot be used. */
-function dockerSocket(): { readonly socketPath?: string } {
+export function dockerSocket(): { readonly socketPath?: string } {
   const [, socketPath] = /^unix:\/\/(.+)$/.exec(process.env["DOCKER_HOST"] ?? "") ?? [];
   return socketPath === undefined ? {} : { socketPath };
+}
+
+/** As containerd's own command finds it, and as nerdctl names a namespace. */
+export function containerdPlace(): { readonly socketPath?: string; readonly namespace?: string } {
+  const { CONTAINERD_ADDRESS: address, CONTAINERD_NAMESPACE: namespace } = process.env;
+  return {
+    ...(address === undefined ? {} : { socketPath: address.replace(/^unix:\/\//, "") }),
+    ...(namespace === undefined ? {} : { namespace }),
+  };
 }
 
 /** @throws `ERR_POLICY_DENIED` for `unsafe` without the operator's word. */
@@ -34,6 +43,7 @@ export async function openBackend(name: BackendName, options: OpenOptions): Prom
   const { allowsUnsafe, needsProcesses, acceptEngines = [], warn } = options;
   if (name === "wasm") return openByName(name, needsProcesses ? { process: {} } : {});
   if (name === "docker") return openByName(name, { ...dockerSocket(), acceptEngines });
+  if (name === "containerd") return openByName(name, { ...containerdPlace(), acceptEngines });
   if (allowsUnsafe) return openByName(name, { acceptUnsafe: true, warn });
   throw new ToolRuntimeError(
     "ERR_POLICY_DENIED",

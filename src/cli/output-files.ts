@@ -17,9 +17,13 @@ export async function saveFiles(files: readonly ResultFile[], blobs: BlobStore, 
     await mkdir(folder, { recursive: true });
     const root = await realpath(folder);
     for (const { path, digest } of files) {
-      const bytes = await blobs.get(digest);
-      if (bytes === undefined) throw new ToolRuntimeError("ERR_BLOB_NOT_FOUND", `Cannot save the file "${path}": the store dropped it`);
-      await saveFile(root, path, bytes);
+      const blob = await blobs.open(digest);
+      if (blob === undefined) throw new ToolRuntimeError("ERR_BLOB_NOT_FOUND", `Cannot save the file "${path}": the store dropped it`);
+      try {
+        await saveFile(root, path, blob.stream());
+      } finally {
+        blob.close();
+      }
     }
   } catch (error) {
     if (error instanceof ToolRuntimeError) throw error;
@@ -27,7 +31,7 @@ export async function saveFiles(files: readonly ResultFile[], blobs: BlobStore, 
   }
 }
 
-async function saveFile(root: string, path: string, bytes: Uint8Array): Promise<void> {
+async function saveFile(root: string, path: string, content: ReadableStream<Uint8Array>): Promise<void> {
   const target = join(root, path);
   assertInside(root, target, path);
   await mkdir(dirname(target), { recursive: true });
@@ -35,7 +39,7 @@ async function saveFile(root: string, path: string, bytes: Uint8Array): Promise<
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
   const handle = await open(target, flags, 0o644);
   try {
-    await handle.writeFile(bytes);
+    await handle.writeFile(content);
   } finally {
     await handle.close();
   }

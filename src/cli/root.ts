@@ -15,6 +15,9 @@ export const root = defineCommand({
   subCommands: {
     run: () => import("./commands/run.ts").then(({ run }) => run),
     serve: () => import("./commands/serve.ts").then(({ serve }) => serve),
+    node: () => import("./commands/node.ts").then(({ node }) => node),
+    keys: () => import("./commands/keys.ts").then(({ keys }) => keys),
+    batch: () => import("./commands/batch.ts").then(({ batch }) => batch),
     tools: () => import("./commands/tools.ts").then(({ tools }) => tools),
     build: () => import("./commands/build.ts").then(({ build }) => build),
     deploy: () => import("./commands/deploy.ts").then(({ deploy }) => deploy),

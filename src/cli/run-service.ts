@@ -3,6 +3,7 @@ import { createService, type Service, type ServiceConfig } from "../adapters/exe
 import { ToolRuntimeError } from "../errors.ts";
 import { folderRegistry, type FolderRegistry, type ToolProblem } from "../internal/node/folder-registry.ts";
 import type { Limit } from "../limits.ts";
+import type { BackendProbe } from "../runtime.ts";
 import { exitCodes } from "./exit-codes.ts";
 import { defaultToolsFolder } from "./find-tool.ts";
 import { readVersion } from "./program.ts";
@@ -13,8 +14,11 @@ export interface StartedService extends AsyncDisposable {
   readonly service: Service;
   readonly tools: FolderRegistry;
   readonly url: string;
+  readonly backends: readonly BackendProbe[];
   /** What the operator must know: sentences. */
   readonly warnings: readonly string[];
+  /** Those of them that are not about one backend. */
+  readonly generalWarnings: readonly string[];
 }
 
 /**
@@ -38,14 +42,16 @@ export async function startService(config: ServiceConfig): Promise<StartedServic
   try {
     service = await createService({ config, tools, version: await readVersion() });
     const { url } = await service.listen();
-    const warnings = [...service.warnings, ...(await gapsOf(service, config))];
+    const backends = await service.runtime.probe();
+    const generalWarnings = [...service.warnings, ...unservedProfile(backends, config)];
+    const warnings = [...generalWarnings, ...backends.flatMap(gapsOf)];
     const opened = service;
     const dispose = async (): Promise<void> => {
       await opened.close();
       await tools.close();
       flush();
     };
-    return { service, tools, url, warnings, [Symbol.asyncDispose]: dispose };
+    return { service, tools, url, backends, warnings, generalWarnings, [Symbol.asyncDispose]: dispose };
   } catch (error) {
     await service?.close();
     await tools.close();
@@ -59,18 +65,18 @@ function isOptional(limit: Limit): boolean {
   return limit === "cpuTime" || limit === "fuel";
 }
 
-/** What the profile demands and no backend gives here, and what nothing enforces in `dev`. */
-async function gapsOf({ runtime }: Service, { security }: ServiceConfig): Promise<string[]> {
-  const probes = await runtime.probe();
-  const gaps = probes.flatMap(({ backend, status, reason, capabilities }) => {
-    if (status !== "ready") return [`The backend "${backend}" is not ready: ${reason ?? "unknown reason"}`];
-    const missing = [...new Set(capabilities.flatMap(unenforcedBy))].filter((limit) => !isOptional(limit));
-    return missing.length === 0 ? [] : [`The backend "${backend}" does not enforce ${missing.join(", ")}`];
-  });
+/** What the profile demands and the backend does not give here, and what nothing enforces in `dev`. */
+function gapsOf({ backend, status, reason, capabilities }: BackendProbe): string[] {
+  if (status !== "ready") return [`The backend "${backend}" is not ready: ${reason ?? "unknown reason"}`];
+  const missing = [...new Set(capabilities.flatMap(unenforcedBy))].filter((limit) => !isOptional(limit));
+  return missing.length === 0 ? [] : [`The backend "${backend}" does not enforce ${missing.join(", ")}`];
+}
+
+function unservedProfile(probes: readonly BackendProbe[], { security }: ServiceConfig): string[] {
   const isServed = probes.some(
     ({ status, capabilities }) => status === "ready" && capabilities.some((one) => servedBy(one).includes(security)),
   );
-  return isServed ? gaps : [`No backend here meets profile "${security}": every call will be refused; see "toolruntime doctor"`, ...gaps];
+  return isServed ? [] : [`No backend here meets profile "${security}": every call will be refused; see "toolruntime doctor"`];
 }
 
 /** A wrapper such as npm hands a signal on that the terminal has sent already; only one that comes later is a second. */
@@ -103,6 +109,8 @@ export function untilStopped(terminal: Terminal, started: StartedService): Promi
     };
     process.on("SIGINT", () => stop(exitCodes.interrupted));
     process.on("SIGTERM", () => stop(143));
+    // As daemons do it; to what runs in a terminal the signal says that the terminal is gone.
+    if (!terminal.isInteractive) process.on("SIGHUP", () => void service.reload());
   });
 }
 

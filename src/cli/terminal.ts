@@ -38,6 +38,8 @@ export interface Terminal {
   endTool(): void;
   /** Shows on a terminal, after one second, what is going on and for how long, until the work is done. */
   progress<T>(what: string, work: Promise<T>): Promise<T>;
+  /** Shows one line on a terminal until the next one or any output takes its place; nothing on a pipe. */
+  status(text: string): void;
   flush(): Promise<void>;
 }
 
@@ -128,6 +130,17 @@ class ProcessTerminal implements Terminal {
     } finally {
       this.#clearProgress?.();
     }
+  }
+
+  status(text: string): void {
+    const { stderr } = this.#streams;
+    if (!stderr.isTTY) return;
+    const line = escapeLine(text).slice(0, stderr.columns - 1);
+    stderr.write(`\r\u001b[K${styleText("dim", line, { stream: stderr })}`);
+    this.#clearProgress = () => {
+      stderr.write("\r\u001b[K");
+      this.#clearProgress = undefined;
+    };
   }
 
   async flush(): Promise<void> {

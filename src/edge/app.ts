@@ -1,13 +1,21 @@
-import { Hono } from "hono";
+// With its smallest router: what an isolate must read before its first answer counts for more than a microsecond in each.
+import { Hono } from "hono/tiny";
 import { cors } from "hono/cors";
 import { methodNotAllowed } from "hono/method-not-allowed";
 import { ToolRuntimeError } from "../errors.ts";
-import { getBlob, getTool, listBackends, listTools, live, Prober, putBlob, ready } from "./catalog.ts";
+import { wireHeaders } from "../internal/wire-names.ts";
+import type { BatchRoutes } from "./batches.ts";
+import { readBytes } from "./body.ts";
+import { getBlob, putBlob } from "./blobs.ts";
+import { getTool, listBackends, listTools, live, Prober, ready } from "./catalog.ts";
 import { cancelExecution, getEvents, getExecution } from "./executions.ts";
+import { Leases, renewLease } from "./leases.ts";
+import { getCapacity } from "./load.ts";
 import { openApi } from "./openapi.ts";
 import { normalize, type AppOptions, type Settings } from "./options.ts";
 import { headersOf, replyJson, replyProblem } from "./reply.ts";
 import { Runner } from "./runner.ts";
+import { acknowledge } from "./window.ts";
 import { gate, identify, noteError, type AppContext, type AppEnv } from "./scope.ts";
 
 /**
@@ -16,7 +24,8 @@ import { gate, identify, noteError, type AppContext, type AppEnv } from "./scope
  */
 export function createApp(options: AppOptions): Hono<AppEnv> {
   const settings = normalize(options);
-  const runner = new Runner(settings);
+  const leases = new Leases();
+  const runner = new Runner(settings, leases);
   const prober = new Prober(settings);
   const app = new Hono<AppEnv>();
   const refuse = (c: AppContext, error: unknown, headers?: Record<string, string>): Response =>
@@ -35,12 +44,20 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
   });
   app.use(gate(settings));
   if (settings.origins.length > 0)
-    app.use(cors({ origin: [...settings.origins], exposeHeaders: ["location", "retry-after", "x-request-id"] }));
+    app.use(
+      cors({
+        origin: [...settings.origins],
+        exposeHeaders: ["location", "retry-after", "x-request-id", wireHeaders.load, wireHeaders.ticket],
+      }),
+    );
   addRoutes(app, runner, prober, settings);
+  app.get("/v1/capacity", getCapacity(settings));
+  app.put("/v1/leases/:id", renewLease(leases, settings));
   for (const { path, app: mounted, access } of settings.mounts) {
     if (access !== "public") {
       const check = async (c: AppContext, next: () => Promise<void>): Promise<void> => {
         await identify(c, settings, access);
+        await checkWhole(c, settings);
         await next();
       };
       app.use(path, check).use(`${path}/*`, check);
@@ -48,6 +65,14 @@ export function createApp(options: AppOptions): Hono<AppEnv> {
     app.route(path, mounted);
   }
   return app;
+}
+
+/** Of a route that reads the body by itself: it gets one that was compared with what the caller's token is for. */
+async function checkWhole(c: AppContext, { limits }: Settings): Promise<void> {
+  if (c.get("scope").bodyCheck === undefined || c.req.raw.body === null) return;
+  const bytes = await readBytes(c, limits.maxJsonBytes);
+  c.get("scope").bodyCheck = undefined;
+  c.req.raw = new Request(c.req.raw, { method: c.req.method, body: bytes as Uint8Array<ArrayBuffer> });
 }
 
 function routeNotFound(c: AppContext): ToolRuntimeError {
@@ -72,7 +97,18 @@ function addRoutes(app: Hono<AppEnv>, runner: Runner, prober: Prober, settings: 
   app.get("/v1/executions/:id", getExecution(settings));
   app.delete("/v1/executions/:id", cancelExecution(runner, settings));
   app.get("/v1/executions/:id/events", getEvents(settings));
+  app.post("/v1/executions/:id/ack", acknowledge(runner, settings));
+  let batches: Promise<BatchRoutes> | undefined;
+  const batch = (route: keyof BatchRoutes) => async (c: AppContext) => {
+    batches ??= import("./batches.ts").then(({ batchRoutes }) => batchRoutes(runner, settings));
+    return (await batches)[route](c);
+  };
+  app.post("/v1/batches", batch("post"));
+  app.get("/v1/batches/:id", batch("get"));
+  app.delete("/v1/batches/:id", batch("cancel"));
+  app.get("/v1/batches/:id/items", batch("items"));
   app.get("/v1/tools", listTools(settings));
+  app.post("/v1/tools", async (c) => (await import("./tool-uploads.ts")).putTool(settings)(c));
   app.get("/v1/tools/:name", getTool(settings));
   app.get("/v1/tools/:name/:version", getTool(settings));
   app.get("/v1/backends", listBackends(prober, settings));

@@ -5,6 +5,9 @@ import { replyJson, replyOutcome } from "./reply.ts";
 import { toolName, type LiveRun, type RunRequest } from "./runner.ts";
 import type { AppContext } from "./scope.ts";
 
+/** A backend that takes longer to say what it can do is not waited for. */
+const admissionMs = 500;
+
 export function executionPath(id: string): string {
   return `/v1/executions/${id}`;
 }
@@ -27,6 +30,9 @@ export async function replyAccepted(answer: Answer, id: string, run: LiveRun | u
   const { c, settings, request, preference } = answer;
   if (run !== undefined) {
     outliveRequest(c, run.done);
+    // Who is told that it was accepted is not told later that there was no room, or nothing that could keep it.
+    const early = await within(admissionMs, run.admitted);
+    if (early?.status === 429 || early?.status === 503) return replyOutcome(request.requestId, early);
     const outcome = preference.waitMs === undefined ? undefined : await within(preference.waitMs, run.done);
     if (outcome !== undefined) return replyOutcome(request.requestId, outcome);
   }
@@ -52,7 +58,7 @@ function outliveRequest(c: AppContext, work: Promise<unknown>): void {
   }
 }
 
-async function within(ms: number, work: Promise<Outcome>): Promise<Outcome | undefined> {
+async function within(ms: number, work: Promise<Outcome | undefined>): Promise<Outcome | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const waited = new Promise<undefined>((resolve) => {
     timer = setTimeout(() => resolve(undefined), ms);

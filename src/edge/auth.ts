@@ -1,31 +1,49 @@
 import { ToolRuntimeError } from "../errors.ts";
 import { sha256 } from "../internal/digest.ts";
 
-export const scopes = ["run", "read", "metrics"] as const;
-/** `run`: start and cancel executions, upload. `read`: tools, backends, executions, blobs. `metrics`: `/metrics`. */
+export const scopes = ["run", "read", "metrics", "tools"] as const;
+/** `run`: start and cancel executions, upload. `read`: tools, backends, executions, blobs. `metrics`: `/metrics`. `tools`: send tools. */
 export type Scope = (typeof scopes)[number];
+/** Those of whoever is not given others. Sending tools is for those alone who are trusted with it by name. */
+const defaultScopes: readonly Scope[] = ["run", "read", "metrics"];
 
 /** Who calls. Executions, blobs and idempotency keys belong to the tenant. */
 export interface Identity {
   readonly principal: string;
   readonly tenant: string;
   readonly scopes: readonly Scope[];
+  /** Who vouches for the caller, for the log. */
+  readonly issuer?: string;
+  /** SHA-256 of the one body that the caller may send, in base64url. Absent: any. */
+  readonly bodyDigest?: string;
 }
 
-/** Says who calls by the `Authorization` header, or nothing where it is missing or wrong. */
-export type Authenticator = (authorization: string | undefined) => Identity | undefined | Promise<Identity | undefined>;
+/** What is known of a request before it is known who calls. */
+export interface AuthRequest {
+  readonly method: string;
+  /** Path and query, as they came. */
+  readonly target: string;
+  /** SHA-256 of the caller's certificate, in base64url (RFC 8705 §3.1). Absent: none was asked for or given. */
+  readonly certificate: string | undefined;
+  header(name: string): string | undefined;
+  /** Says in the service's log why somebody is refused. The caller is not told. */
+  note(reason: string): void;
+}
+
+/** Says who calls, or nothing where what shows it is missing or wrong. */
+export type Authenticator = (request: AuthRequest) => Identity | undefined | Promise<Identity | undefined>;
 
 export interface BearerToken {
   readonly token: string;
   readonly principal: string;
   readonly tenant: string;
-  /** Default: all. */
+  /** Default: all but `tools`. */
   readonly scopes?: readonly Scope[];
 }
 
 /** Everybody is the same caller. For a loopback address in `dev` only. */
 export function anyone(): Authenticator {
-  const identity: Identity = { principal: "anonymous", tenant: "default", scopes };
+  const identity: Identity = { principal: "anonymous", tenant: "default", scopes: defaultScopes };
   return () => identity;
 }
 
@@ -48,7 +66,7 @@ export function bearerTokens(tokens: readonly BearerToken[]): Authenticator {
     Promise.all(
       tokens.map(async ({ token, principal, tenant, scopes: some }) => ({
         digest: await sha256(token),
-        identity: { principal, tenant, scopes: some ?? scopes },
+        identity: { principal, tenant, scopes: some ?? defaultScopes },
       })),
     );
 
@@ -65,7 +83,25 @@ export function bearerTokens(tokens: readonly BearerToken[]): Authenticator {
     return found;
   };
 
-  return (authorization) => (authorization === undefined ? undefined : (known.get(authorization) ?? check(authorization)));
+  return (request) => {
+    const authorization = request.header("authorization");
+    return authorization === undefined ? undefined : (known.get(authorization) ?? check(authorization));
+  };
+}
+
+/** Asks one after the other until one knows who calls. */
+export function firstOf(first: Authenticator, ...others: readonly Authenticator[]): Authenticator {
+  const askOthers = async (request: AuthRequest, asked: Identity | undefined | Promise<Identity | undefined>) => {
+    let identity = await asked;
+    for (const authenticate of others) identity ??= await authenticate(request);
+    return identity;
+  };
+  if (others.length === 0) return first;
+  return (request) => {
+    const identity = first(request);
+    // Whoever is known at once is answered without a turn of the event loop.
+    return identity === undefined || identity instanceof Promise ? askOthers(request, identity) : identity;
+  };
 }
 
 /** @throws `ERR_FORBIDDEN`. */
@@ -76,7 +112,8 @@ export function requireScope(identity: Identity, scope: Scope): void {
   });
 }
 
+/** What is wrong with a token is for the log alone: whoever forges one would learn from it. */
 export function unauthorized(authorization: string | undefined): ToolRuntimeError {
-  const state = authorization === undefined ? "it has no token" : "its token is not known here";
+  const state = authorization === undefined ? "it has no token" : "its token is not known here, or is not for this request";
   return new ToolRuntimeError("ERR_UNAUTHORIZED", `Cannot answer the request: ${state}; send "Authorization: Bearer <token>"`);
 }

@@ -32,8 +32,20 @@ function cutShort(cause: unknown): ToolRuntimeError {
   return new ToolRuntimeError("ERR_ABORTED", "Cannot read the body: the connection ended before it did", { cause });
 }
 
-/** Reads a body whole; a chunked one is counted while it comes. @throws `ERR_INPUT_TOO_LARGE`, `ERR_ABORTED`. */
-async function readBytes(c: AppContext, maxBytes: number): Promise<Uint8Array> {
+/**
+ * Reads a body whole; a chunked one is counted while it comes.
+ *
+ * @throws `ERR_INPUT_TOO_LARGE`, `ERR_ABORTED`, `ERR_UNAUTHORIZED` for another body than the caller's token is for.
+ */
+export async function readBytes(c: AppContext, maxBytes: number): Promise<Uint8Array> {
+  const bytes = await readAll(c, maxBytes);
+  const { bodyCheck } = c.get("scope");
+  bodyCheck?.update(bytes);
+  await bodyCheck?.end();
+  return bytes;
+}
+
+async function readAll(c: AppContext, maxBytes: number): Promise<Uint8Array> {
   const length = assertContentLength(c, maxBytes);
   try {
     if (length !== undefined) return new Uint8Array(await c.req.arrayBuffer());
@@ -44,12 +56,16 @@ async function readBytes(c: AppContext, maxBytes: number): Promise<Uint8Array> {
   }
 }
 
-/** The body as a stream, which ends with `ERR_INPUT_TOO_LARGE` or `ERR_ABORTED` where it is too long or cut. */
+/**
+ * The body as a stream, which ends with `ERR_INPUT_TOO_LARGE` or `ERR_ABORTED` where it is too long or cut, and with
+ * `ERR_UNAUTHORIZED` where it was another one than the caller's token is for: what it asks for may be done at its end alone.
+ */
 export function cappedBody(c: AppContext, maxBytes: number): ReadableStream<Uint8Array> {
   assertContentLength(c, maxBytes);
   const { body } = c.req.raw;
   if (body === null) throw invalid("the body", "there is none");
   const reader: ReadableStreamDefaultReader<Uint8Array> = body.getReader();
+  const { bodyCheck } = c.get("scope");
   let size = 0;
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
@@ -57,8 +73,13 @@ export function cappedBody(c: AppContext, maxBytes: number): ReadableStream<Uint
         const { done, value } = await reader.read();
         size += value?.length ?? 0;
         if (size > maxBytes) throw tooLarge(maxBytes);
-        if (done) controller.close();
-        else controller.enqueue(value);
+        if (done) {
+          await bodyCheck?.end();
+          controller.close();
+        } else {
+          bodyCheck?.update(value);
+          controller.enqueue(value);
+        }
       } catch (error) {
         controller.error(cutShort(error));
         await reader.cancel().catch(() => undefined);

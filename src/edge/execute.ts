@@ -1,5 +1,5 @@
 import { ToolRuntimeError, toToolRuntimeError } from "../errors.ts";
-import { sha256 } from "../internal/digest.ts";
+import { toHex } from "../internal/digest.ts";
 import { parseQuantity, type Quantity } from "../limits.ts";
 import type { Task } from "../runtime.ts";
 import type { Claim, Outcome } from "../store.ts";
@@ -9,14 +9,18 @@ import type { Answer } from "./answer.ts";
 import { replyAccepted, storeEvents } from "./async-run.ts";
 import type { Identity } from "./auth.ts";
 import { readJson } from "./body.ts";
+import { leaseOf } from "./leases.ts";
 import type { Settings } from "./options.ts";
 import { acceptedFormat, parsePrefer } from "./preference.ts";
 import { outcomeOf, replyOutcome } from "./reply.ts";
+import { callerOf, ticketOf } from "./returning.ts";
 import { newExecutionId, type LiveRun, type Runner, type RunRequest } from "./runner.ts";
 import { identify, type AppContext } from "./scope.ts";
 import { replayStream, replyStream } from "./stream-run.ts";
 import { parseRequest, taskOf } from "./task.ts";
 import { readUpload } from "./upload.ts";
+
+const encoder = new TextEncoder();
 
 /** What was posted, read and checked. */
 interface Posted {
@@ -67,13 +71,34 @@ function deadlineOf(c: AppContext, inBody: Quantity | undefined): Quantity | und
 /** Visible ASCII; quotes that the draft's structured header has around it are part of the key. */
 const keyPattern = /^[\x21-\x7e]{1,255}$/;
 
-function idempotencyKey(c: AppContext): string | undefined {
+export function idempotencyKey(c: AppContext): string | undefined {
   const key = c.req.header(wireHeaders.idempotencyKey);
   if (key === undefined || keyPattern.test(key)) return key;
   throw new ToolRuntimeError(
     "ERR_ARGUMENT_INVALID",
     `Cannot read the header "${wireHeaders.idempotencyKey}": it takes 1 to 255 visible ASCII characters, without spaces`,
     { details: { header: wireHeaders.idempotencyKey } },
+  );
+}
+
+/** By the platform's own hash where it has one: it costs no turn of a thread pool. */
+async function fingerprintOf(content: string, { createHash }: Settings): Promise<string> {
+  const hash = createHash();
+  hash.update(encoder.encode(content));
+  const digest = hash.digest();
+  return `sha256:${toHex(digest instanceof Promise ? await digest : digest)}`;
+}
+
+/** Whoever asks once more under a key asks the process that knows the key: for another one it would be a new run. */
+function assertInstance(c: AppContext, { instance }: Settings): void {
+  const asked = c.req.header(wireHeaders.instance);
+  if (asked === undefined || asked === instance()) return;
+  throw new ToolRuntimeError(
+    "ERR_BACKEND_UNAVAILABLE",
+    "Cannot say what became of the task: this is not the process that was asked first",
+    {
+      details: { header: wireHeaders.instance },
+    },
   );
 }
 
@@ -85,11 +110,15 @@ export function execute(runner: Runner, settings: Settings): (c: AppContext) => 
     const preference = parsePrefer(c.req.header("prefer"));
     const format = acceptedFormat(c.req.header("accept"));
     const key = idempotencyKey(c);
+    assertInstance(c, settings);
+    const lease = leaseOf(c);
     const { content, ...posted } = await readPosted(c, identity, settings);
-    const request: RunRequest = { ...posted, id: newExecutionId(), identity, requestId: scope.requestId };
+    const known = { ticket: ticketOf(c), caller: callerOf(identity, key, content), lease: preference.respondAsync ? undefined : lease };
+    const isBrief = preference.isMinimal && format !== "json" && !preference.respondAsync;
+    const request: RunRequest = { ...posted, id: newExecutionId(), identity, requestId: scope.requestId, isBrief, ...known };
     scope.facts["tool"] = posted.tool.manifest.name;
     const answer = { c, runner, settings, request, preference, format };
-    return key === undefined ? begin(answer) : beginOnce(answer, key, await sha256(content));
+    return key === undefined ? begin(answer) : beginOnce(answer, key, await fingerprintOf(content, settings));
   };
 }
 

@@ -53,7 +53,7 @@ async function endElsewhere(c: AppContext, { tenant, id }: ExecutionState, { exe
 }
 
 /** The number after which events are wanted: from the query, or from a reader that comes back (HTML, §9.2.4). */
-function afterOf(c: AppContext): number {
+export function afterOf(c: AppContext): number {
   const text = c.req.query("after") ?? c.req.header("last-event-id");
   if (text === undefined) return -1;
   if (/^(?:-1|\d{1,15})$/.test(text)) return Number(text);

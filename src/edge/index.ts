@@ -1,6 +1,10 @@
 export { createApp } from "./app.ts";
-export { anyone, bearerTokens, scopes } from "./auth.ts";
-export type { Authenticator, BearerToken, Identity, Scope } from "./auth.ts";
+export { anyone, bearerTokens, firstOf, scopes } from "./auth.ts";
+export type { Authenticator, AuthRequest, BearerToken, Identity, Scope } from "./auth.ts";
+export type { StreamHash } from "./body-digest.ts";
 export type { AppOptions, Log, Metrics, Mount, ServiceLimits, ServiceState } from "./options.ts";
+export { receivedTools } from "./received-tools.ts";
+export { tokenBuckets } from "./rates.ts";
+export type { Rate, RateLimiter, TenantRates } from "./rates.ts";
 export { problemOf, replyProblem } from "./reply.ts";
 export { statusOf } from "./status.ts";

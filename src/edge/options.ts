@@ -3,7 +3,11 @@ import type { SecurityProfile } from "../profile.ts";
 import type { Registry } from "../registry.ts";
 import type { Runtime } from "../runtime.ts";
 import type { BlobStore, ExecutionStore } from "../store.ts";
+import type { WireHost } from "../wire.ts";
+import type { ReceivedTools } from "./received-tools.ts";
 import type { Authenticator, Scope } from "./auth.ts";
+import type { RateLimiter } from "./rates.ts";
+import { collectingHash, type StreamHash } from "./body-digest.ts";
 
 /** Takes facts and a sentence, as pino does. */
 export interface Log {
@@ -66,6 +70,12 @@ export interface AppOptions {
   readonly blobs: BlobStore;
   readonly executions: ExecutionStore;
   readonly authenticate: Authenticator;
+  /** Counts the requests of those who are known; those that end a run or keep it going are not counted. Default: no limit. */
+  readonly limitRate?: RateLimiter;
+  /** SHA-256 of a caller's certificate in base64url, out of what the host hands in with each request. Default: nobody has one. */
+  readonly certificateOf?: (env: unknown) => string | undefined;
+  /** Hashes bodies that a token is bound to. Default: WebCrypto, which has to have the whole. */
+  readonly createHash?: () => StreamHash;
   /** The values of Host that are answered, without a port; `"any"` where the platform routes by host. */
   readonly hosts: readonly string[] | "any";
   /** Origins besides the service's own whose pages may call it. */
@@ -82,13 +92,25 @@ export interface AppOptions {
    * nobody would give back what it holds.
    */
   readonly keepAlive?: (work: Promise<unknown>) => void;
+  /** Tools that callers may send; `tools` then. Default: none are taken. */
+  readonly receivedTools?: ReceivedTools;
+  /** The machine, told to whoever asks what it has. */
+  readonly node?: WireHost;
   /** Shown in the OpenAPI document. */
   readonly version?: string;
 }
 
-export interface Settings extends Required<Omit<AppOptions, "limits" | "metrics" | "keepAlive">> {
+export interface Settings extends Required<
+  Omit<AppOptions, "limits" | "metrics" | "keepAlive" | "limitRate" | "node" | "certificateOf" | "receivedTools">
+> {
   readonly limits: ServiceLimits;
   readonly keepAlive: AppOptions["keepAlive"];
+  readonly limitRate: AppOptions["limitRate"];
+  readonly certificateOf: AppOptions["certificateOf"];
+  readonly node: AppOptions["node"];
+  readonly receivedTools: ReceivedTools | undefined;
+  /** Made when it is first asked for: Workers give no random numbers before the first request. */
+  readonly instance: () => string;
   readonly metrics: Metrics | undefined;
 }
 
@@ -99,6 +121,7 @@ const silentLog: Log = { info() {}, warn() {}, error() {} };
 export function normalize(options: AppOptions): Settings {
   const security = options.security ?? options.runtime.security;
   const { limits } = options;
+  let instance: string | undefined;
   return {
     ...options,
     origins: options.origins ?? [],
@@ -106,6 +129,12 @@ export function normalize(options: AppOptions): Settings {
     log: options.log ?? silentLog,
     metrics: options.metrics,
     keepAlive: options.keepAlive,
+    limitRate: options.limitRate,
+    certificateOf: options.certificateOf,
+    createHash: options.createHash ?? collectingHash,
+    node: options.node,
+    receivedTools: options.receivedTools,
+    instance: () => (instance ??= crypto.randomUUID()),
     limits: {
       maxJsonBytes: limits?.maxJsonBytes ?? 4 * 2 ** 20,
       maxInlineFileBytes: limits?.maxInlineFileBytes ?? 2 ** 20,

@@ -7,15 +7,21 @@ export interface Preference {
   readonly respondAsync: boolean;
   /** How long the caller would wait for the answer. */
   readonly waitMs: number | undefined;
+  /** Whether what the events have brought is not wanted once more. */
+  readonly isMinimal: boolean;
 }
 
-const none: Preference = { respondAsync: false, waitMs: undefined };
+const none: Preference = { respondAsync: false, waitMs: undefined, isMinimal: false };
 
 export function parsePrefer(header: string | undefined): Preference {
   if (header === undefined) return none;
   const tokens = header.split(",").map((token) => token.trim().toLowerCase());
   const wait = tokens.map((token) => /^wait=(\d{1,6})$/.exec(token)?.[1]).find((seconds) => seconds !== undefined);
-  return { respondAsync: tokens.includes("respond-async"), waitMs: wait === undefined ? undefined : Number(wait) * 1000 };
+  return {
+    respondAsync: tokens.includes("respond-async"),
+    waitMs: wait === undefined ? undefined : Number(wait) * 1000,
+    isMinimal: tokens.includes("return=minimal"),
+  };
 }
 
 export type AnswerFormat = "json" | StreamFormat;

@@ -42,10 +42,17 @@ export function problemOf(error: ToolRuntimeError, requestId: string): Problem {
   };
 }
 
+/** It may come from a node. */
+const ticketPattern = /^[\w.:-]{1,200}$/;
+
 function retryAfter(error: ToolRuntimeError, status: number): Record<string, string> {
   if (status !== 429 && status !== 503) return {};
   const { retryAfterMs } = error.details;
-  return { "retry-after": String(Math.max(1, Math.ceil((typeof retryAfterMs === "number" ? retryAfterMs : 1000) / 1000))) };
+  const { ticket } = error.details;
+  return {
+    ...(typeof ticket === "string" && ticketPattern.test(ticket) ? { [wireHeaders.ticket]: ticket } : {}),
+    "retry-after": String(Math.max(1, Math.ceil((typeof retryAfterMs === "number" ? retryAfterMs : 1000) / 1000))),
+  };
 }
 
 /** The head of an answer that carries a problem document. */

@@ -2,12 +2,16 @@ import { ToolRuntimeError, toToolRuntimeError } from "../errors.ts";
 import type { AuditEvent } from "../internal/audit.ts";
 import type { LimitReceipt, Quantity, Resources } from "../limits.ts";
 import { stricter } from "../profile.ts";
-import type { ExecutionEvent, Result, Task } from "../runtime.ts";
+import type { CallerName, ExecutionEvent, Result, Task } from "../runtime.ts";
 import type { ExecutionInfo, Outcome } from "../store.ts";
 import type { Tool } from "../tool.ts";
 import type { Identity } from "./auth.ts";
+import { resultJson } from "./brief.ts";
+import type { Leases } from "./leases.ts";
 import type { Settings } from "./options.ts";
 import { outcomeOf } from "./reply.ts";
+import { KeptTickets } from "./returning.ts";
+import type { Window } from "./window.ts";
 
 export interface RunRequest {
   readonly id: string;
@@ -16,6 +20,13 @@ export interface RunRequest {
   readonly deadline: Quantity | undefined;
   readonly identity: Identity;
   readonly requestId: string;
+  /** By which a caller who was sent away is known when he comes again. */
+  readonly ticket?: string | undefined;
+  readonly caller?: CallerName;
+  /** The lease that its caller renews. */
+  readonly lease?: string | undefined;
+  /** Whether its reader gets the events and wants no long output once more with the result. */
+  readonly isBrief?: boolean;
   /** Gets the tool's events, numbered as on the wire; the sandbox waits for what it gives back. */
   readonly onEvent?: (event: ExecutionEvent) => void | Promise<void>;
 }
@@ -28,23 +39,38 @@ export function toolName({ manifest, digest }: Tool): ExecutionInfo["tool"] {
   return { name: manifest.name, version: manifest.version, digest };
 }
 
+interface Going {
+  readonly controller: AbortController;
+  readonly done: Promise<Outcome>;
+  readonly admitted: Promise<undefined>;
+}
+
 /** One execution while it goes on. */
 export class LiveRun {
   readonly id: string;
   readonly tenant: string;
   readonly done: Promise<Outcome>;
+  /** Settles when it is not refused any more for want of room, or with how it ended where that came first. */
+  readonly admitted: Promise<Outcome | undefined>;
+  /** How much of its output may be under way; absent where nobody acknowledges. */
+  window: Window | undefined;
   readonly #controller: AbortController;
   #watchers = 0;
 
-  constructor(id: string, tenant: string, controller: AbortController, done: Promise<Outcome>) {
+  constructor(id: string, tenant: string, { controller, done, admitted }: Going) {
     this.id = id;
     this.tenant = tenant;
     this.#controller = controller;
     this.done = done;
+    this.admitted = Promise.race([admitted, done]);
+  }
+
+  end(error: ToolRuntimeError): void {
+    this.#controller.abort(error);
   }
 
   cancel(why: string): void {
-    this.#controller.abort(new ToolRuntimeError("ERR_ABORTED", `Cannot finish the task: ${why}`));
+    this.end(new ToolRuntimeError("ERR_ABORTED", `Cannot finish the task: ${why}`));
   }
 
   /** Somebody waits for the answer. When all who did have gone, the run is ended. */
@@ -61,10 +87,13 @@ export class LiveRun {
 /** Runs tasks and keeps the books: state, audit log, metrics. */
 export class Runner {
   readonly #settings: Settings;
+  readonly #leases: Leases;
+  readonly #tickets = new KeptTickets();
   readonly #live = new Map<string, LiveRun>();
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, leases: Leases) {
     this.#settings = settings;
+    this.#leases = leases;
   }
 
   get running(): number {
@@ -80,13 +109,23 @@ export class Runner {
   /** @throws `ERR_CLOSED`, `ERR_QUEUE_FULL`. */
   start(request: RunRequest): LiveRun {
     this.#assertRoom();
-    const { id, identity } = request;
+    const { id, identity, lease } = request;
     const controller = new AbortController();
-    const done = this.#perform(request, controller.signal);
-    const run = new LiveRun(id, identity.tenant, controller, done);
+    const { promise: admitted, resolve: admit } = Promise.withResolvers<undefined>();
+    const done = this.#perform(request, controller.signal, () => admit(undefined));
+    const run = new LiveRun(id, identity.tenant, { controller, done, admitted });
     this.#live.set(id, run);
+    if (lease !== undefined) this.#hold(lease, run);
     this.#settings.state.running = this.#live.size;
     return run;
+  }
+
+  #hold(lease: string, run: LiveRun): void {
+    try {
+      this.#leases.hold(lease, run);
+    } catch (error) {
+      run.end(toToolRuntimeError(error));
+    }
   }
 
   #assertRoom(): void {
@@ -103,9 +142,10 @@ export class Runner {
   }
 
   /** Never rejects: whatever happens to the run is its outcome. */
-  async #perform(request: RunRequest, signal: AbortSignal): Promise<Outcome> {
+  async #perform(request: RunRequest, signal: AbortSignal, onAdmitted: () => void): Promise<Outcome> {
     const { executions, metrics } = this.#settings;
     const { id, tool, task } = request;
+    const ticket = this.#tickets.take(request);
     const startedAt = performance.now();
     const books = bookkeeping(request, this.#settings);
     let lastSeq = 0;
@@ -127,15 +167,21 @@ export class Runner {
       const result = await this.#settings.runtime.execute(task, {
         id,
         signal,
+        tenant: request.identity.tenant,
+        onAdmitted,
         onEvent,
+        ...(ticket === undefined ? {} : { ticket }),
+        ...(request.caller === undefined ? {} : { caller: request.caller }),
+        ...(executions.starting === undefined ? {} : { beforeStart: () => executions.starting?.(id) }),
         ...(request.deadline === undefined ? {} : { deadline: request.deadline }),
       });
       for (const { digest } of result.files) await executions.grantBlob(books.info.tenant, digest);
-      outcome = { kind: "result", status: 200, json: JSON.stringify(result), seq: lastSeq + 1, isFinal: true };
+      outcome = { kind: "result", status: 200, json: resultJson(result, request.isBrief === true), seq: lastSeq + 1, isFinal: true };
       ended = { code: "OK", exitCode: result.exitCode, backend: result.backend.name };
       books.note({ event: "ended", ...auditResult(result) });
     } catch (cause) {
       const error = this.#translate(cause, request);
+      this.#tickets.keep(request.caller, error.details["ticket"]);
       outcome = outcomeOf(error, request.requestId, lastSeq + 1);
       ended = { code: error.code, ...(error.backend === undefined ? {} : { backend: error.backend }) };
       books.note({ event: "ended", ...auditError(error), durationMs: performance.now() - startedAt });

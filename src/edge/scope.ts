@@ -1,8 +1,10 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { ToolRuntimeError, toToolRuntimeError } from "../errors.ts";
 import { wireHeaders } from "../internal/wire-names.ts";
-import { requireScope, unauthorized, type Identity, type Scope } from "./auth.ts";
+import { requireScope, unauthorized, type AuthRequest, type Identity, type Scope } from "./auth.ts";
+import { checkBody, type BodyCheck } from "./body-digest.ts";
 import type { Settings } from "./options.ts";
+import { noteLoad } from "./load.ts";
 import { replyProblem } from "./reply.ts";
 
 /** What is known of one request while it is answered. */
@@ -11,6 +13,8 @@ export interface RequestScope {
   readonly startedAt: number;
   readonly traceparent: string | undefined;
   identity: Identity | undefined;
+  /** For whoever reads the body, where the caller's token is for one body alone. */
+  bodyCheck: BodyCheck | undefined;
   /** What the log line says besides. */
   readonly facts: Record<string, unknown>;
   /** Set where the answer goes on after its head was given back: whoever ends it writes the log line. */
@@ -35,6 +39,7 @@ function openScope(c: AppContext): RequestScope {
     startedAt: performance.now(),
     traceparent: trace !== undefined && traceparentPattern.test(trace) ? trace : undefined,
     identity: undefined,
+    bodyCheck: undefined,
     facts: {},
     endsLater: false,
   };
@@ -50,6 +55,13 @@ function authorityOf(url: string): string {
   const start = url.indexOf("//") + 2;
   const end = url.indexOf("/", start);
   return end === -1 ? url.slice(start) : url.slice(start, end);
+}
+
+/** Path and query of a request's URL. */
+function targetOf(url: string): string {
+  const start = url.indexOf("/", url.indexOf("//") + 2);
+  const fragment = url.indexOf("#");
+  return start === -1 ? "/" : url.slice(start, fragment === -1 ? undefined : fragment);
 }
 
 /**
@@ -95,6 +107,7 @@ export function logRequest(settings: Settings, c: AppContext, status: number): v
       status,
       ms: Math.round(ms * 1000) / 1000,
       ...(identity === undefined ? undefined : { tenant: identity.tenant, principal: identity.principal }),
+      ...(identity?.issuer === undefined ? undefined : { issuer: identity.issuer }),
       ...(traceparent === undefined ? undefined : { traceparent }),
       ...scope.facts,
     },
@@ -118,21 +131,62 @@ export function gate(settings: Settings): MiddlewareHandler<AppEnv> {
     const foreign = foreignness(c, settings);
     if (foreign !== undefined) c.res = replyProblem(scope.requestId, noteError(settings, scope, foreign));
     else await next();
+    noteLoad(c, settings);
     if (!scope.endsLater) logRequest(settings, c, c.res.status);
   };
 }
 
+/** A request as authenticators see it. */
+class ContextRequest implements AuthRequest {
+  readonly #c: AppContext;
+  readonly #settings: Settings;
+
+  constructor(c: AppContext, settings: Settings) {
+    this.#c = c;
+    this.#settings = settings;
+  }
+
+  get method(): string {
+    return this.#c.req.method;
+  }
+
+  get target(): string {
+    return targetOf(this.#c.req.url);
+  }
+
+  get certificate(): string | undefined {
+    return this.#settings.certificateOf?.(this.#c.env);
+  }
+
+  header(name: string): string | undefined {
+    return this.#c.req.header(name);
+  }
+
+  note(reason: string): void {
+    this.#c.get("scope").facts["denied"] = reason;
+  }
+}
+
 /**
- * Who calls, where he may.
+ * Who calls, where he may. Where his token is for one body alone, whatever reads the body compares it (`bodyCheck`).
  *
- * @throws `ERR_UNAUTHORIZED`, `ERR_FORBIDDEN`.
+ * @throws `ERR_UNAUTHORIZED`, `ERR_FORBIDDEN`, `ERR_TOKEN_REPLAYED`, `ERR_RATE_LIMITED`.
  */
 export async function identify(c: AppContext, settings: Settings, scope: Scope): Promise<Identity> {
-  const authorization = c.req.header("authorization");
-  const found = settings.authenticate(authorization);
+  const { identity: known } = c.get("scope");
+  // Several handlers may ask on the way of one request; its token is good once.
+  if (known !== undefined) {
+    requireScope(known, scope);
+    return known;
+  }
+  const found = settings.authenticate(new ContextRequest(c, settings));
   const identity = found instanceof Promise ? await found : found;
-  if (identity === undefined) throw unauthorized(authorization);
+  if (identity === undefined) throw unauthorized(c.req.header("authorization"));
   c.get("scope").identity = identity;
   requireScope(identity, scope);
+  const { method } = c.req;
+  // Whoever has sent too much may still end his runs, and keep those that go on.
+  if (method !== "DELETE" && method !== "PUT") await settings.limitRate?.(identity);
+  if (identity.bodyDigest !== undefined) c.get("scope").bodyCheck = checkBody(c, identity.bodyDigest, settings.createHash);
   return identity;
 }

@@ -5,6 +5,7 @@ import { EventStream, streamTypes, type StreamFormat } from "./event-stream.ts";
 import { headersOf, replyOutcome } from "./reply.ts";
 import { toolName, type LiveRun, type RunRequest } from "./runner.ts";
 import { logRequest } from "./scope.ts";
+import { Window, windowBytesOf } from "./window.ts";
 
 /** How long the answer's head waits for the tool's start, so that a refusal has a status of its own. */
 const headWaitMs = 500;
@@ -14,7 +15,7 @@ function formatOf({ format }: Answer): StreamFormat {
 }
 
 /** Opens a stream whose reader is one that the run is for. */
-function openStream(answer: Answer): { readonly stream: EventStream; readonly lost: AbortSignal } {
+function openStream(answer: Answer): { readonly stream: EventStream; readonly lost: AbortController } {
   const { c, settings } = answer;
   const { heartbeatMs, stalledReaderMs } = settings.limits;
   const lost = new AbortController();
@@ -27,7 +28,18 @@ function openStream(answer: Answer): { readonly stream: EventStream; readonly lo
       lost.abort();
     },
   });
-  return { stream, lost: lost.signal };
+  return { stream, lost };
+}
+
+/** A reader that acknowledges nothing for too long is as good as one that does not read. */
+function openWindow({ c, settings }: Answer, bytes: number, lost: AbortController): Window {
+  const onStalled = (): void => {
+    c.get("scope").facts["reader"] = "stalled";
+    lost.abort();
+  };
+  const window = new Window({ bytes, stalledMs: settings.limits.stalledReaderMs, onStalled });
+  lost.signal.addEventListener("abort", () => window.close(), { once: true });
+  return window;
 }
 
 function streamResponse(answer: Answer, stream: EventStream, done: Promise<unknown>): Response {
@@ -42,20 +54,25 @@ function streamResponse(answer: Answer, stream: EventStream, done: Promise<unkno
 /** Runs and streams: `accepted`, what the tool does, its result or error, `end`. */
 export async function replyStream(answer: Answer, start: (onEvent: NonNullable<RunRequest["onEvent"]>) => LiveRun): Promise<Response> {
   const { c, request } = answer;
+  const windowBytes = windowBytesOf(c);
   const { stream, lost } = openStream(answer);
+  const window = windowBytes === undefined ? undefined : openWindow(answer, windowBytes, lost);
   const begun = Promise.withResolvers<void>();
   let run: LiveRun;
   try {
     run = start((event) => {
       begun.resolve();
-      return stream.write(event, eventJson(event));
+      const written = stream.write(event, eventJson(event));
+      const room = window === undefined || event.type === "started" ? undefined : window.send(event.bytes.length);
+      return written === undefined ? room : room === undefined ? written : Promise.all([written, room]).then(() => undefined);
     });
   } catch (error) {
     stream.end();
     throw error;
   }
+  run.window = window;
   const { signal } = c.req.raw;
-  run.watch(AbortSignal.any([signal, lost]));
+  run.watch(AbortSignal.any([signal, lost.signal]));
   void stream.write({ type: "accepted", seq: 0 }, acceptedJson(request.id, toolName(request.tool)));
   const refused = await refusal(run, begun.promise);
   if (refused !== undefined) {
@@ -63,6 +80,7 @@ export async function replyStream(answer: Answer, start: (onEvent: NonNullable<R
     return replyOutcome(request.requestId, refused);
   }
   const done = run.done.then((outcome) => {
+    window?.close();
     c.get("scope").facts["outcome"] = outcome.status;
     return writeEnding(stream, outcome);
   });

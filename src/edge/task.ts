@@ -89,7 +89,7 @@ export async function taskOf(
   const ref = parseToolRef(request.tool);
   const tool = settings.tools.get(ref);
   if (tool === undefined) throw settings.tools.missing(ref);
-  const { input, env, resources, security, bestEffort, deterministic } = request;
+  const { input, env, resources, security, bestEffort, atMost, deterministic } = request;
   if (security !== undefined && stricter(security, settings.security) !== security) {
     throw new ToolRuntimeError(
       "ERR_POLICY_DENIED",
@@ -110,6 +110,7 @@ export async function taskOf(
     ...(resources === undefined ? {} : { resources }),
     ...(security === undefined ? {} : { security }),
     ...(bestEffort === undefined ? {} : { bestEffort }),
+    ...(atMost === undefined ? {} : { atMost }),
     ...(deterministic === undefined ? {} : { deterministic }),
   };
   return { task, tool };

@@ -38,9 +38,10 @@ export async function readUpload(c: AppContext, tenant: string, settings: Settin
     if (part.name in files) throw invalid("the request", `the file "${part.name.slice(0, 100)}" is there twice`);
     if (++count > limits.maxFiles) throw tooManyFiles(limits.maxFiles);
     const { digest } = await blobs.put(part.content);
-    await executions.grantBlob(tenant, digest);
     files[part.name] = { digest };
   }
   if (task === undefined) throw invalid("the request", 'it has no part "task"');
+  // Only at the end of the body is it known to be the caller's.
+  for (const { digest } of Object.values(files)) await executions.grantBlob(tenant, digest);
   return { request: task.value, files, content: canonicalJson({ task: task.value, files }) };
 }

@@ -1,22 +1,24 @@
 import { waitUntil } from "cloudflare:workers";
 import { openDynamic } from "toolruntime:dynamic";
+import { openEngine } from "toolruntime:engine";
 import { tools } from "toolruntime:tools";
 import type { Backend } from "../backend.ts";
 import { createRegistry, type MutableRegistry } from "../registry.ts";
 import type { Runtime, RuntimeOptions } from "../runtime.ts";
 import { createAuditLog, memoryBlobStore, memoryExecutionStore, type BlobStore, type ExecutionStore } from "../store.ts";
 import type { BuiltTool } from "../tool.ts";
-import type { BuiltWasmOptions } from "../wasm/built.ts";
+import type { BuiltWasmOptions } from "../wasm/abi/engine.ts";
 import { createApp } from "./app.ts";
-import { anyone, bearerTokens } from "./auth.ts";
+import { anyone, bearerTokens, firstOf } from "./auth.ts";
 import type { ExecutionContext, WorkerEnv } from "./cloudflare/bindings.ts";
 import { readConfig, type WorkerConfig } from "./cloudflare/config.ts";
 import { durableExecutionStore } from "./cloudflare/durable-executions.ts";
 import { consoleLog } from "./cloudflare/log.ts";
 import { r2BlobStore } from "./cloudflare/r2-blobs.ts";
-import { limitRate } from "./cloudflare/rate-limit.ts";
+import { boundRate } from "./cloudflare/rate-limit.ts";
 import type { AppOptions, Log } from "./options.ts";
 import { replyProblem } from "./reply.ts";
+import { lazySignedTokens } from "./worker-trust.ts";
 
 /** The class of the binding `EXECUTIONS`. */
 export { ExecutionObject as Executions } from "./cloudflare/execution-object.ts";
@@ -26,6 +28,8 @@ export type { WorkerEnv } from "./cloudflare/bindings.ts";
 export interface WorkerOptions {
   /** What `toolruntime build` wrote. Default: none. */
   readonly tools?: readonly BuiltTool[];
+  /** The engine that runs them, as \`toolruntime build\` wrote it beside them. */
+  readonly engine?: ((options?: BuiltWasmOptions) => Backend) | undefined;
   /** Opens what runs tools in isolates of their own, where the binding `LOADER` is there. */
   readonly dynamic?: ((loader: object) => Backend) | undefined;
   readonly wasm?: BuiltWasmOptions;
@@ -72,7 +76,7 @@ export function createWorker(options: WorkerOptions = {}): WorkerHandler {
   };
 }
 
-export default createWorker({ tools, dynamic: openDynamic });
+export default createWorker({ tools, engine: openEngine, dynamic: openDynamic });
 
 interface Service {
   readonly app: ReturnType<typeof createApp>;
@@ -93,7 +97,7 @@ function openService(opening: Opening): Service {
   const { registry, ready } = openTools(opening);
   const { blobs, executions, notes } = openStores(opening);
   for (const note of notes) log.warn({}, note);
-  const { authenticate, warning } = authenticatorOf(config, env);
+  const { warning, ...access } = authenticatorOf(config, env);
   if (warning !== undefined) log.warn({}, warning);
   const app = createApp({
     runtime: whenAsked(config, async () => {
@@ -103,7 +107,7 @@ function openService(opening: Opening): Service {
     tools: registry,
     blobs,
     executions,
-    authenticate,
+    ...access,
     hosts: config.hosts,
     origins: config.origins,
     security: config.security,
@@ -131,15 +135,17 @@ function whenAsked({ security }: WorkerConfig, open: () => Promise<Runtime>): Ru
     execute: async (task, call) => (opened ?? (await get())).execute(task, call),
     explain: async (task) => (await get()).explain(task),
     probe: async () => (await get()).probe(),
+    load: () => opened?.load() ?? [],
     close,
     [Symbol.asyncDispose]: close,
   };
 }
 
-function authenticatorOf({ tokens }: WorkerConfig, { RATE_LIMIT: limiter }: WorkerEnv) {
-  const authenticate = tokens.length === 0 ? anyone() : bearerTokens(tokens);
-  const warning = tokens.length === 0 ? "No token is configured: whoever calls this worker as localhost may run tools" : undefined;
-  return { authenticate: limiter === undefined ? authenticate : limitRate(authenticate, limiter), warning };
+function authenticatorOf({ tokens, keys }: WorkerConfig, { RATE_LIMIT: limiter, EXECUTIONS: objects }: WorkerEnv) {
+  const [first, ...others] = [...(tokens.length === 0 ? [] : [bearerTokens(tokens)]), ...(keys === undefined ? [] : [lazySignedTokens(keys, objects)])];
+  const authenticate = first === undefined ? anyone() : firstOf(first, ...others);
+  const warning = first === undefined ? "No token is configured: whoever calls this worker as localhost may run tools" : undefined;
+  return { authenticate, warning, ...(limiter === undefined ? {} : { limitRate: boundRate(limiter) }) };
 }
 
 /** The tools of the deployment, and of the bucket where there is one. They are read when a request first needs them. */

@@ -31,6 +31,16 @@ export interface AuditEvent {
   readonly outputBytes?: number;
 }
 
+/** One thing that happened to the service itself. */
+export interface AuditServiceEvent {
+  /** A backend removed what an earlier process had left. */
+  readonly event: "reaped";
+  readonly backend: string;
+  /** The first of what was removed. */
+  readonly removed: readonly string[];
+  readonly count: number;
+}
+
 /** A record of the log; `docs/audit.md` is its specification. */
 export interface AuditRecord extends AuditSubject, AuditEvent {
   readonly v: 1;
@@ -57,6 +67,8 @@ export interface AuditLogOptions {
 export interface AuditLog {
   /** Opens the trail of one execution; the function appends to it. */
   open(subject: AuditSubject): (event: AuditEvent) => void;
+  /** Appends what concerns no execution. */
+  note(event: AuditServiceEvent): void;
   /** The newest lines that are kept in memory, oldest first. */
   lines(): readonly string[];
   /** Settles when all that was appended is in the sinks. */
@@ -65,9 +77,9 @@ export interface AuditLog {
 
 interface Pending {
   readonly time: string;
-  /** The members of the subject as JSON text: the same for each record of an execution. */
+  /** The members of the subject as JSON text, with a comma after them: the same for each record of an execution. */
   readonly subject: string;
-  readonly event: AuditEvent;
+  readonly event: AuditEvent | AuditServiceEvent;
 }
 
 const genesis: Digest = `sha256:${"0".repeat(64)}`;
@@ -105,7 +117,7 @@ export function createAuditLog(options: AuditLogOptions = {}): AuditLog {
   let writing: Promise<void> | undefined;
 
   const bodyOf = ({ time, subject, event }: Pending): string =>
-    `{"v":1,"seq":${seq},"time":"${time}","prev":"${prev}",${subject},${JSON.stringify(event).slice(1)}`;
+    `{"v":1,"seq":${seq},"time":"${time}","prev":"${prev}",${subject}${JSON.stringify(event).slice(1)}`;
 
   const commit = (body: string, digest: Digest): void => {
     const line = `${body.slice(0, -1)}${tailStart}${digest}"}`;
@@ -139,9 +151,10 @@ export function createAuditLog(options: AuditLogOptions = {}): AuditLog {
 
   return {
     open(about) {
-      const subject = JSON.stringify(about).slice(1, -1);
+      const subject = `${JSON.stringify(about).slice(1, -1)},`;
       return (event) => append({ time: clock(), subject, event });
     },
+    note: (event) => append({ time: clock(), subject: "", event }),
     lines: () => kept.slice(-maxLines),
     // The writer goes on until nothing waits.
     flush: () => writing ?? Promise.resolve(),

@@ -1,17 +1,26 @@
-import type { Backend, InputFile, Plan, Probe, RunIo, RunReport } from "../backend.ts";
+import type { Backend, Plan, Probe, RunIo, RunReport } from "../backend.ts";
 import { ToolRuntimeError, toToolRuntimeError } from "../errors.ts";
 import { parseQuantity } from "../limits.ts";
 import type { SecurityProfile } from "../profile.ts";
-import type { BackendProbe, Call, Explanation, Result, Runtime, RuntimeOptions, Task } from "../runtime.ts";
+import type { BackendLoad, BackendProbe, Call, Explanation, Result, Runtime, RuntimeOptions, Task } from "../runtime.ts";
 import { isTool, type Tool, type ToolRef } from "../tool.ts";
 import { untilAbandoned } from "./abandon.ts";
 import { decodeText } from "./capture.ts";
 import { Execution, exitCodeOf, limitError } from "./execution.ts";
 import type { Gate } from "./gate.ts";
-import { collectFiles, resolveEnv, splitSecrets, storeOutputs } from "./inputs.ts";
+import { collectFiles, noFiles, resolveEnv, splitSecrets, type InputFiles } from "./inputs.ts";
 import { Planner, profileOf } from "./planner.ts";
 import { openGate, readSettings, type Settings } from "./runtime-settings.ts";
 import { encodeInput, readOutput } from "./task-data.ts";
+
+/** A task that was read and planned. */
+interface ReadyTask {
+  readonly tool: Tool;
+  readonly plan: Plan;
+  readonly probe: Probe;
+  readonly stdin: Uint8Array;
+  readonly inputs: InputFiles;
+}
 
 /** A backend under one security profile. */
 export class BackendRuntime implements Runtime {
@@ -24,7 +33,7 @@ export class BackendRuntime implements Runtime {
   constructor(options: RuntimeOptions) {
     this.#settings = readSettings(options);
     this.#planner = new Planner(this.#settings);
-    this.#gate = options.concurrency === undefined ? undefined : openGate(options.concurrency);
+    this.#gate = openGate(options.concurrency, options.backend);
   }
 
   get backend(): string {
@@ -59,25 +68,49 @@ export class BackendRuntime implements Runtime {
     const stdin = encodeInput(task, tool, { profile: profileOf(task, security), maxInputBytes });
     const state = this.#planner.current ?? (await execution.orEnded(this.#planner.probe()));
     const plan = this.#planner.peek(state, tool, task) ?? (await this.#planner.plan(state, tool, task));
-    const files =
-      task.files === undefined
-        ? noFiles
-        : await execution.orEnded(collectFiles(task.files, this.#settings.blobs, maxInputBytes - stdin.length));
+    const inputs = task.files === undefined ? noFiles : await this.#collect(execution, task.files, maxInputBytes - stdin.length);
+    try {
+      return await this.#runPlan(execution, task, { tool, plan, probe: state.probe, stdin, inputs });
+    } finally {
+      inputs.close();
+    }
+  }
+
+  async #collect(execution: Execution, files: NonNullable<Task["files"]>, maxBytes: number): Promise<InputFiles> {
+    const collecting = collectFiles(files, this.#settings.blobs, maxBytes);
+    try {
+      return await execution.orEnded(collecting);
+    } catch (error) {
+      collecting.then(
+        (inputs) => inputs.close(),
+        () => undefined,
+      );
+      throw error;
+    }
+  }
+
+  async #runPlan(execution: Execution, task: Task, { tool, plan, probe, stdin, inputs }: ReadyTask): Promise<Result> {
     execution.throwIfEnded();
-    if (this.#gate !== undefined) await this.#gate.enter(execution.signal);
+    const { call } = execution;
+    if (this.#gate !== undefined) {
+      const entering = this.#gate.enter(execution.signal, call);
+      call.onAdmitted?.();
+      if (entering !== undefined) await entering;
+    }
     try {
       const env = task.env === undefined ? { env: noEnv } : await execution.orEnded(this.#environment(task.env, tool));
       execution.throwIfEnded();
-      const { maxOutputFiles, backend } = this.#settings;
-      const io = execution.ioFor(plan, { stdin, files, ...env, maxOutputFiles, isDelegated: backend.delegates === true });
+      const { maxOutputFiles, backend, blobs } = this.#settings;
+      const outputs = { blobs, maxFiles: maxOutputFiles };
+      const io = execution.ioFor(plan, { stdin, files: inputs.files, ...env, outputs, isDelegated: backend.delegates === true });
       const report = await this.#runBackend(execution, plan, io);
       try {
-        return await this.#conclude(execution, plan, state.probe, report);
+        return await this.#conclude(execution, plan, probe, report);
       } catch (error) {
         throw toToolRuntimeError(error).with({ partial: execution.partial(report.readings, report.delegated?.limits) });
       }
     } finally {
-      this.#gate?.leave();
+      this.#gate?.leave(call.tenant);
     }
   }
 
@@ -94,6 +127,8 @@ export class BackendRuntime implements Runtime {
     try {
       const prepared = backend.prepare(plan, io.signal);
       if (prepared !== undefined) await untilAbandoned(prepared, execution, plan, backend.name);
+      const noted = execution.beforeStart();
+      if (noted !== undefined) await execution.orEnded(noted);
       execution.throwIfEnded();
       report = await untilAbandoned(backend.run(plan, io), execution, plan, backend.name);
     } catch (error) {
@@ -143,7 +178,7 @@ export class BackendRuntime implements Runtime {
         isolation,
         network,
       },
-      files: report.files.length === 0 ? [] : await execution.orEnded(storeOutputs(report.files, this.#settings.blobs)),
+      files: execution.files,
     };
   }
 
@@ -158,7 +193,8 @@ export class BackendRuntime implements Runtime {
   }
 
   async explain(task: Task): Promise<Explanation[]> {
-    const self = { backend: this.backend, security: this.security };
+    const { delegates } = this.#settings.backend;
+    const self = { backend: this.backend, security: this.security, ...(delegates === true ? { delegates } : {}) };
     try {
       const tool = this.#resolve(task.tool);
       const { probe } = this.#planner.current ?? (await this.#planner.probe());
@@ -175,6 +211,11 @@ export class BackendRuntime implements Runtime {
     return [{ ...probe, backend: this.backend, security: this.security }];
   }
 
+  load(): readonly BackendLoad[] {
+    const load = this.#gate?.load ?? { running: this.#live.size, queued: 0 };
+    return [{ backend: this.backend, ...load }];
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const execution of this.#live.keys()) execution.end(closedError(this.backend));
@@ -186,7 +227,6 @@ export class BackendRuntime implements Runtime {
   }
 }
 
-const noFiles: readonly InputFile[] = [];
 const noEnv: Readonly<Record<string, string>> = Object.freeze({});
 
 /** What the run had written is what came here; the receipts may have come with the error. */

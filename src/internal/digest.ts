@@ -16,9 +16,18 @@ export async function sha256(content: Uint8Array | string): Promise<Digest> {
   // WebCrypto takes no view on shared memory; a copy is needed only there.
   const own = bytes.buffer instanceof ArrayBuffer ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength) : bytes.slice();
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", own as Uint8Array<ArrayBuffer>));
+  return `sha256:${toHex(hash)}`;
+}
+
+export function toHex(bytes: Uint8Array): string {
   let hex = "";
-  for (const byte of hash) hex += byte.toString(16).padStart(2, "0");
-  return `sha256:${hex}`;
+  for (const byte of bytes) hex += byte.toString(16).padStart(2, "0");
+  return hex;
+}
+
+/** The digits of a digest. */
+export function hexOf(digest: Digest): string {
+  return digest.slice("sha256:".length);
 }
 
 /** @throws `ERR_DIGEST_MISMATCH` where both are known and differ. */

@@ -67,7 +67,6 @@ class MemoryExecutionStore implements ExecutionStore {
       characters: 0,
       wake: undefined,
     });
-    this.#evict();
   }
 
   addEvent(id: string, event: StoredEvent): void {
@@ -86,12 +85,17 @@ class MemoryExecutionStore implements ExecutionStore {
   end(id: string, outcome: Outcome): void {
     const entry = this.#entries.get(id);
     if (entry === undefined) return;
+    if (wasSentAway(outcome)) this.#entries.delete(id);
     entry.status = "ended";
     entry.endedAt = new Date().toISOString();
     entry.outcome = outcome;
+    wakeAll(entry);
+    if (!this.#entries.has(id)) {
+      this.#characters -= entry.characters;
+      return;
+    }
     this.#ended.add(id);
     this.#charge(entry, outcome.json.length);
-    wakeAll(entry);
     this.#evict();
   }
 
@@ -148,6 +152,14 @@ class MemoryExecutionStore implements ExecutionStore {
   mayReadBlob(tenant: string, digest: string): boolean {
     return this.#grants.has(`${tenant}\n${digest}`);
   }
+}
+
+/**
+ * Whether there was no room for it. Its caller has that answer and comes again under another id; if a crowd of them were
+ * remembered, they would push out what was accepted.
+ */
+export function wasSentAway({ status }: Outcome): boolean {
+  return status === 429;
 }
 
 function wakeAll(entry: Entry): void {

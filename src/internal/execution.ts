@@ -1,8 +1,9 @@
-import type { Exit, InputFile, Plan, RunIo } from "../backend.ts";
+import type { Exit, InputFile, OutputFile, Plan, RunIo } from "../backend.ts";
 import { ToolRuntimeError, type Partial } from "../errors.ts";
 import { countOf, formatLimit, receiptOf, type Limit, type LimitReading, type LimitReceipt } from "../limits.ts";
-import type { Call, ExecutionEvent } from "../runtime.ts";
+import type { Call, ExecutionEvent, ResultFile } from "../runtime.ts";
 import { Capture, decodeText, type Text } from "./capture.ts";
+import { storeOutput, type OutputShelf } from "./outputs.ts";
 
 const limitErrors = {
   timeout: "ERR_LIMIT_TIMEOUT",
@@ -26,7 +27,7 @@ export interface RunInputs {
   readonly files: readonly InputFile[];
   readonly env: Readonly<Record<string, string>>;
   readonly secretNames?: Readonly<Record<string, string>>;
-  readonly maxOutputFiles: number;
+  readonly outputs: OutputShelf;
   /** Whether another runtime holds the limits. */
   readonly isDelegated: boolean;
 }
@@ -59,6 +60,7 @@ export class Execution {
   #timeout: { readonly timer: ReturnType<typeof setTimeout>; readonly ms: number } | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #seq = 0;
+  readonly #files: ResultFile[] = [];
   /** Settles when the listener has settled all that it was given. Absent while nobody waits for it. */
   #listening: Promise<void> | undefined;
   readonly #onAbort = (): void => this.end(abortError(this.#call.signal?.reason));
@@ -92,6 +94,11 @@ export class Execution {
     this.#call.signal?.removeEventListener("abort", this.#onAbort);
   }
 
+  /** Lets the caller note that the tool may start from here on. */
+  beforeStart(): Promise<void> | undefined {
+    return this.#call.beforeStart?.() ?? undefined;
+  }
+
   get started(): boolean {
     return this.#toolStartedAt !== undefined;
   }
@@ -99,6 +106,10 @@ export class Execution {
   /** Why the run was ended from outside the tool, once it was. */
   get ended(): ToolRuntimeError | undefined {
     return this.#ended;
+  }
+
+  get call(): Call {
+    return this.#call;
   }
 
   get signal(): AbortSignal {
@@ -172,19 +183,24 @@ export class Execution {
   }
 
   /** The `RunIo` for one run under a plan. */
-  ioFor(plan: Plan, { isDelegated, ...inputs }: RunInputs): RunIo {
+  ioFor(plan: Plan, { isDelegated, outputs, ...inputs }: RunInputs): RunIo {
     this.#plan = plan;
     if (isDelegated) this.#timeoutSlackMs = delegatedSlackMs;
     this.#outputLimit = plan.limits.find(({ limit }) => limit === "output")?.value ?? Number.POSITIVE_INFINITY;
     const stdout = (this.#stdout = new Capture(this.#outputLimit));
     const stderr = (this.#stderr = new Capture(Math.min(this.#captureBytes, this.#outputLimit)));
     const execution = this;
+    const { tenant, ticket } = this.#call;
     return {
       id: this.id,
+      ...(tenant === undefined ? undefined : { tenant }),
+      ...(ticket === undefined ? undefined : { ticket }),
       ...inputs,
+      maxOutputFiles: outputs.maxFiles,
       stdout: (bytes) => execution.#take("stdout", stdout, bytes),
       stderr: (bytes) => execution.#take("stderr", stderr, bytes),
       started: () => execution.#start(),
+      file: (file) => execution.#takeFile(file, outputs),
       remainingMs: () => (execution.#until === undefined ? undefined : execution.#until - performance.now()),
       get signal() {
         return execution.signal;
@@ -217,9 +233,26 @@ export class Execution {
     throw error;
   }
 
+  /** What the tool has handed back. */
+  get files(): readonly ResultFile[] {
+    return this.#files;
+  }
+
+  async #takeFile(file: OutputFile, { blobs, maxFiles }: OutputShelf): Promise<void> {
+    this.throwIfEnded();
+    this.stop();
+    if (this.#files.length >= maxFiles) {
+      throw new ToolRuntimeError("ERR_LIMIT_DISK", `Cannot hand back the files of the tool: there are more than ${maxFiles}`, {
+        started: true,
+        details: { limit: "disk", maxOutputFiles: maxFiles },
+      });
+    }
+    this.#files.push(await this.orEnded(storeOutput(file, blobs, this.signal)));
+  }
+
   /** The tool has ended; its own time stops here. */
   stop(): void {
-    this.#toolEndedAt = performance.now();
+    this.#toolEndedAt ??= performance.now();
     clearTimeout(this.#timeout?.timer);
   }
 

@@ -36,7 +36,7 @@ export class IdempotencyTable {
       kind: "repeat",
       executionId: held.executionId,
       ...(held.outcome === undefined ? {} : { outcome: held.outcome }),
-      wait: (signal) => waitFor(held.done, signal),
+      wait: (signal) => untilSettled(held.done, signal),
     };
   }
 
@@ -74,7 +74,8 @@ export class IdempotencyTable {
   }
 }
 
-function waitFor(done: Promise<Outcome>, signal: AbortSignal): Promise<Outcome> {
+/** Waits for an answer as long as somebody wants it. @throws `ERR_ABORTED`. */
+export function untilSettled(done: Promise<Outcome>, signal: AbortSignal): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const stop = (): void => reject(new ToolRuntimeError("ERR_ABORTED", "Cannot wait for the answer: the caller has gone"));
     if (signal.aborted) return stop();

@@ -1,8 +1,9 @@
-import type { InputFile, OutputFile } from "../backend.ts";
+import type { InputFile } from "../backend.ts";
 import { ToolRuntimeError } from "../errors.ts";
-import type { FileInput, ResultFile, Task } from "../runtime.ts";
-import { collectBytes, type BlobStore } from "../store.ts";
+import type { FileInput, Task } from "../runtime.ts";
+import { assertSize, collectBytes, streamOf, type BlobStore, type OpenBlob } from "../store.ts";
 import type { Tool } from "../tool.ts";
+import { isDigest } from "./digest.ts";
 
 const encoder = new TextEncoder();
 
@@ -28,40 +29,111 @@ function checkPath(path: string): void {
   throw new ToolRuntimeError("ERR_INPUT_INVALID", `Cannot give the tool the file ${JSON.stringify(path.slice(0, 100))}: ${why}`);
 }
 
-async function readFile(path: string, file: FileInput, blobs: BlobStore, maxBytes: number): Promise<Uint8Array> {
-  if (file instanceof Uint8Array) return collectBytes(file, maxBytes);
-  if (typeof file === "string") return collectBytes(encoder.encode(file), maxBytes);
-  if (file instanceof ReadableStream) return collectBytes(file, maxBytes);
-  if (file instanceof Blob) return collectBytes(file.stream(), maxBytes);
-  const found = await blobs.get(file.digest);
-  if (found !== undefined) return collectBytes(found, maxBytes);
-  throw new ToolRuntimeError(
-    "ERR_BLOB_NOT_FOUND",
-    `Cannot give the tool the file "${path}": the store has no blob ${JSON.stringify(file.digest)}; send its bytes`,
-    {
-      details: { path, digest: file.digest },
-    },
-  );
+/** A file whose bytes are in memory. */
+export function fileOf(path: string, bytes: Uint8Array): InputFile {
+  return { path, size: bytes.length, stream: () => streamOf(bytes), bytes: async () => bytes };
 }
 
-/** @throws `ERR_INPUT_INVALID`, `ERR_INPUT_TOO_LARGE`, `ERR_BLOB_NOT_FOUND`. */
-export async function collectFiles(files: NonNullable<Task["files"]>, blobs: BlobStore, maxBytes: number): Promise<InputFile[]> {
-  const collected: InputFile[] = [];
-  let room = maxBytes;
-  for (const [path, file] of Object.entries(files)) {
-    checkPath(path);
-    const bytes = await readFile(path, file, blobs, room);
-    room -= bytes.length;
-    collected.push({ path, bytes });
+function fileOfBlob(path: string, blob: Blob, maxBytes: number): InputFile {
+  assertSize(blob.size, maxBytes);
+  return { path, size: blob.size, stream: () => blob.stream(), bytes: async () => new Uint8Array(await blob.arrayBuffer()) };
+}
+
+function fileOfOpen(path: string, digest: string, open: OpenBlob): InputFile {
+  const { size } = open;
+  return {
+    path,
+    size,
+    ...(isDigest(digest) ? { digest } : {}),
+    stream: () => open.stream(),
+    bytes: () => collectBytes(open.stream(), size),
+  };
+}
+
+/** The input files of a run; what they are read from is held until they are closed. */
+export interface InputFiles {
+  readonly files: readonly InputFile[];
+  close(): void;
+}
+
+export const noFiles: InputFiles = Object.freeze({ files: Object.freeze([]), close() {} });
+
+/** The files as they are taken in. */
+class Collection implements InputFiles {
+  readonly files: InputFile[] = [];
+  readonly #blobs: BlobStore;
+  readonly #held: OpenBlob[] = [];
+  #room: number;
+  #isClosed = false;
+
+  constructor(blobs: BlobStore, maxBytes: number) {
+    this.#blobs = blobs;
+    this.#room = maxBytes;
   }
-  const paths = new Set(collected.map(({ path }) => path));
-  for (const { path } of collected) {
+
+  async add(path: string, input: FileInput): Promise<void> {
+    checkPath(path);
+    const file = await this.#read(path, input);
+    this.#room -= file.size;
+    this.files.push(file);
+  }
+
+  async #read(path: string, input: FileInput): Promise<InputFile> {
+    if (input instanceof Uint8Array) return fileOf(path, await collectBytes(input, this.#room));
+    if (typeof input === "string") return fileOf(path, await collectBytes(encoder.encode(input), this.#room));
+    if (input instanceof ReadableStream) return fileOf(path, await collectBytes(input, this.#room));
+    if (input instanceof Blob) return fileOfBlob(path, input, this.#room);
+    return fileOfOpen(path, input.digest, await this.#open(path, input.digest));
+  }
+
+  async #open(path: string, digest: string): Promise<OpenBlob> {
+    const found = await this.#blobs.open(digest);
+    if (found === undefined) {
+      throw new ToolRuntimeError(
+        "ERR_BLOB_NOT_FOUND",
+        `Cannot give the tool the file "${path}": the store has no blob ${JSON.stringify(digest)}; send its bytes`,
+        { details: { path, digest } },
+      );
+    }
+    this.#held.push(found);
+    // Whoever waited for it has gone meanwhile.
+    if (this.#isClosed) found.close();
+    assertSize(found.size, this.#room);
+    return found;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const held of this.#held) held.close();
+  }
+}
+
+/**
+ * What is in the store is not read yet, and held.
+ *
+ * @throws `ERR_INPUT_INVALID`, `ERR_INPUT_TOO_LARGE`, `ERR_BLOB_NOT_FOUND`.
+ */
+export async function collectFiles(files: NonNullable<Task["files"]>, blobs: BlobStore, maxBytes: number): Promise<InputFiles> {
+  const collected = new Collection(blobs, maxBytes);
+  try {
+    for (const [path, file] of Object.entries(files)) await collected.add(path, file);
+    assertNoFolders(collected.files);
+    return collected;
+  } catch (error) {
+    collected.close();
+    throw error;
+  }
+}
+
+/** No file may stand where another one needs a folder. */
+function assertNoFolders(files: readonly InputFile[]): void {
+  const paths = new Set(files.map(({ path }) => path));
+  for (const { path } of files) {
     for (let slash = path.indexOf("/"); slash !== -1; slash = path.indexOf("/", slash + 1)) {
       if (!paths.has(path.slice(0, slash))) continue;
       throw new ToolRuntimeError("ERR_INPUT_INVALID", `Cannot give the tool the file "${path}": "${path.slice(0, slash)}" is a file too`);
     }
   }
-  return collected;
 }
 
 /**
@@ -135,9 +207,4 @@ async function askFor(
   } catch (cause) {
     throw new ToolRuntimeError("ERR_INTERNAL", `Cannot get the secret "${name}": what the runtime asks for secrets failed`, { cause });
   }
-}
-
-/** Puts what the tool handed out into the store. */
-export function storeOutputs(files: readonly OutputFile[], blobs: BlobStore): Promise<ResultFile[]> {
-  return Promise.all(files.map(async ({ path, bytes }) => ({ path, ...(await blobs.put(bytes)) })));
 }

@@ -13,6 +13,8 @@ export interface Demand {
   readonly runtime: LimitValues;
   readonly maxima: LimitValues;
   readonly bestEffort: readonly Limit[];
+  /** Limits of the task that are ceilings. */
+  readonly atMost?: readonly Limit[];
   readonly allowsBestEffort: boolean;
   readonly deterministic: boolean;
 }
@@ -85,7 +87,22 @@ function whyRefused(profile: SecurityProfile, fitting: readonly Capability[], { 
   return note === undefined ? `here it serves ${served}` : `here it serves ${served} (${note})`;
 }
 
-function pick(demand: Demand, limit: Limit): { value: number; origin: LimitOrigin } | undefined {
+interface Picked {
+  readonly value: number;
+  readonly origin: LimitOrigin;
+  readonly isCeiling?: boolean;
+}
+
+/** A ceiling is no wish: what would hold without it is held where that is less. */
+function pick(demand: Demand, limit: Limit): Picked | undefined {
+  const ceiling = demand.task[limit];
+  if (ceiling === undefined || demand.atMost?.includes(limit) !== true) return pickAsked(demand, limit);
+  const own = pickAsked({ ...demand, task: {} }, limit);
+  const value = Math.min(ceiling, maximumOf(demand, limit), own?.value ?? Number.POSITIVE_INFINITY);
+  return { value, origin: "task", isCeiling: true };
+}
+
+function pickAsked(demand: Demand, limit: Limit): Picked | undefined {
   const layers: readonly [LimitOrigin, LimitValues][] = [
     ["task", demand.task],
     ["runtime", demand.runtime],
@@ -116,7 +133,7 @@ function planLimit(demand: Demand, capability: Capability, limit: Limit): Planne
   // A default over the operator's maximum is what nobody asked for: it is cut without a word.
   const isOver = picked.value > maximum && origin !== "profile";
   const value = Math.min(picked.value, maximum);
-  const clamped = isOver ? { clampedFrom: picked.value } : {};
+  const clamped = { ...(isOver ? { clampedFrom: picked.value } : {}), ...(picked.isCeiling === true ? { isCeiling: true } : {}) };
   const enforcement = enforcedByRuntime[limit] ?? capability.limits[limit];
   const isInRange = enforcement !== undefined && value >= (enforcement.min ?? 0) && value <= (enforcement.max ?? Number.POSITIVE_INFINITY);
   if (isInRange) return { limit, value, origin, ...clamped, mechanism: enforcement.by };
@@ -156,6 +173,7 @@ function denied(demand: Demand, limit: Limit, message: string, details: Readonly
  */
 function assertPolicy(demand: Demand): void {
   const { backend, profile } = demand;
+  demand.atMost?.forEach(assertLimit);
   for (const limit of demand.bestEffort) {
     assertLimit(limit);
     const isDemanded = profiles[profile].demands.includes(limit);

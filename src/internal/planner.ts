@@ -5,6 +5,7 @@ import type { Task } from "../runtime.ts";
 import type { Tool } from "../tool.ts";
 import { sha256 } from "./digest.ts";
 import { parseDeterminism } from "./determinism.ts";
+import { JointQuestion } from "./joint-question.ts";
 import { canonicalJson } from "./json.ts";
 import { negotiate } from "./negotiate.ts";
 import type { Settings } from "./runtime-settings.ts";
@@ -31,7 +32,7 @@ export interface Terms {
 export class Planner {
   readonly #settings: Settings;
   #state: ProbeState | undefined;
-  #probing: Promise<ProbeState> | undefined;
+  readonly #probing = new JointQuestion(() => this.#probe());
 
   constructor(settings: Settings) {
     this.#settings = settings;
@@ -39,11 +40,12 @@ export class Planner {
 
   /** Asks anew; whoever asks meanwhile gets the same answer. */
   probe(): Promise<ProbeState> {
-    this.#probing ??= this.#settings.backend
-      .probe()
-      .then((probe) => (this.#state = { probe, until: performance.now() + probe.validForMs, plans: new WeakMap() }))
-      .finally(() => (this.#probing = undefined));
-    return this.#probing;
+    return this.#probing.ask();
+  }
+
+  async #probe(): Promise<ProbeState> {
+    const probe = await this.#settings.backend.probe();
+    return (this.#state = { probe, until: performance.now() + probe.validForMs, plans: new WeakMap() });
   }
 
   /** What the last probe said, while it holds. */
@@ -79,6 +81,7 @@ export class Planner {
       runtime: resources,
       maxima,
       bestEffort: task.bestEffort ?? [],
+      atMost: task.atMost ?? [],
       allowsBestEffort: allowsBestEffort && profiles[profile].allowsBestEffort,
       deterministic: deterministic !== undefined,
     };
@@ -94,9 +97,9 @@ export function profileOf(task: Task, security: SecurityProfile): SecurityProfil
 }
 
 /** The part of a task that negotiation looks at. */
-function planKey({ resources, security, bestEffort, deterministic }: Task): string {
+function planKey({ resources, security, bestEffort, atMost, deterministic }: Task): string {
   if (resources === undefined && security === undefined && bestEffort === undefined && deterministic === undefined) return "";
-  return JSON.stringify([resources, security, bestEffort, deterministic]);
+  return JSON.stringify([resources, security, bestEffort, atMost, deterministic]);
 }
 
 async function freezePlan(tool: Tool, { capability, limits, profile, deterministic }: Terms): Promise<Plan> {

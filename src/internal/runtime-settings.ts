@@ -49,7 +49,21 @@ export function readSettings(options: RuntimeOptions): Settings {
   };
 }
 
-/** @throws `ERR_ARGUMENT_INVALID`. */
-export function openGate({ running, queued }: Concurrency): Gate {
-  return new Gate({ running: wholeNumber("concurrency.running", running, 1), queued: wholeNumber("concurrency.queued", queued) });
+/**
+ * What tasks wait in for a place; nothing where there is no bound. A backend's own bound holds too.
+ *
+ * @throws `ERR_ARGUMENT_INVALID`.
+ */
+export function openGate(concurrency: Concurrency | undefined, backend: Backend): Gate | undefined {
+  const capacity = backend.capacity === undefined ? undefined : (): number | undefined => backend.capacity;
+  if (concurrency === undefined) return capacity === undefined ? undefined : new Gate(unbounded, capacity);
+  const { running, queued, tenants } = concurrency;
+  for (const [name, quota] of Object.entries(tenants ?? {})) {
+    if (quota.running !== undefined) wholeNumber(`concurrency.tenants.${name}.running`, quota.running, 1);
+    if (quota.queued !== undefined) wholeNumber(`concurrency.tenants.${name}.queued`, quota.queued);
+  }
+  const limits = { running: wholeNumber("concurrency.running", running, 1), queued: wholeNumber("concurrency.queued", queued) };
+  return new Gate(tenants === undefined ? limits : { ...limits, tenants }, capacity);
 }
+
+const unbounded: Concurrency = Object.freeze({ running: Number.POSITIVE_INFINITY, queued: Number.POSITIVE_INFINITY });

@@ -14,9 +14,9 @@ export const inEnglish: core.ParseContext<core.$ZodIssue> = { error: (issue) => 
 type Shape = Readonly<Record<string, unknown>>;
 
 /** The keys that the schema knows at a path, as far as its objects tell. */
-function knownKeys(schema: unknown, path: readonly PropertyKey[]): readonly string[] {
+export function knownKeys(schema: unknown, path: readonly PropertyKey[]): readonly string[] {
   let current: unknown = schema;
-  for (const step of path) current = shapeOf(current)?.[String(step)];
+  for (const step of path) current = memberOf(current, step);
   return Object.keys(shapeOf(current) ?? {});
 }
 
@@ -24,11 +24,25 @@ function isRecord(value: unknown): value is Shape {
   return typeof value === "object" && value !== null;
 }
 
-/** The shape of an object's schema, whatever is wrapped around it. The same for all variants of zod. */
+/** What zod knows of a schema. The same for all its variants. */
+function definitionOf(schema: unknown): Shape | undefined {
+  return isRecord(schema) && isRecord(schema["_zod"]) && isRecord(schema["_zod"]["def"]) ? schema["_zod"]["def"] : undefined;
+}
+
+/** The shape of an object's schema, whatever is wrapped around it. */
 function shapeOf(schema: unknown): Shape | undefined {
-  if (!isRecord(schema) || !isRecord(schema["_zod"]) || !isRecord(schema["_zod"]["def"])) return undefined;
-  const { shape, innerType } = schema["_zod"]["def"];
+  const definition = definitionOf(schema);
+  if (definition === undefined) return undefined;
+  const { shape, innerType } = definition;
   return isRecord(shape) ? { ...shape } : shapeOf(innerType);
+}
+
+/** The schema of an object's member, of a list's entries or of a record's values. */
+function memberOf(schema: unknown, step: PropertyKey): unknown {
+  const definition = definitionOf(schema);
+  if (definition === undefined) return undefined;
+  const { shape, element, valueType, innerType } = definition;
+  return (isRecord(shape) ? shape[String(step)] : (element ?? valueType)) ?? memberOf(innerType, step);
 }
 
 /** What a zod error says, as paths and sentences; an unknown key names the nearest known one. */

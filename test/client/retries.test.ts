@@ -43,6 +43,13 @@ describe("a run is sent again", () => {
     expect(sent.length).toBe(2);
   });
 
+  it("with the ticket of the refusal, and no other one", async () => {
+    const full = (ticket: string): Response => problem("ERR_QUEUE_FULL", 429, { details: { retryAfterMs: 1, ticket } });
+    const { client, sent } = await tapped([full("a-1"), problem("ERR_CLOSED", 503)]);
+    expect((await client.run(task)).exitCode).toBe(0);
+    expect(sent.map(({ headers }) => headers.get("toolruntime-ticket"))).toEqual([null, "a-1", null]);
+  });
+
   it("so often and no oftener", async () => {
     const busy = Array.from({ length: 10 }, () => problem("ERR_QUEUE_FULL", 429, { details: { retryAfterMs: 1 } }));
     const { client, sent } = await tapped(busy);

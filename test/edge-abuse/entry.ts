@@ -1,5 +1,6 @@
 import { createWorker, Executions, type WorkerEnv, type WorkerHandler, type WorkerOptions } from "../../src/edge/worker.ts";
 import type { CompiledArtifact, ManifestInput } from "../../src/index.ts";
+import { builtWasm } from "../../src/wasm/built.ts";
 import { isolates, type WorkerLoader } from "../../src/wasm/loader/index.ts";
 
 export { Executions };
@@ -25,7 +26,7 @@ export function serveMany(shelf: Shelf, engine: string): WorkerHandler {
   const open = (name: string, { mode, manifests, options }: Opening): void => {
     if (mode === "static") {
       const tools = manifests.map((manifest) => ({ manifest, compiled: shelf[manifest.artifacts.wasm?.digest ?? ""] ?? [] }));
-      services.set(name, { worker: createWorker({ tools, ...options }), bucket: undefined });
+      services.set(name, { worker: createWorker({ tools, engine: builtWasm, ...options }), bucket: undefined });
       return;
     }
     const bucket = new MemoryBucket(artifacts, JSON.stringify(manifests));
@@ -47,7 +48,8 @@ export function serveMany(shelf: Shelf, engine: string): WorkerHandler {
       const service = services.get(name);
       if (kind !== "i" || service === undefined) return new Response("no such service", { status: 404 });
       const { LOADER, ...others } = env;
-      const own: WorkerEnv = service.bucket === undefined ? others : { ...others, LOADER, ARTIFACTS: service.bucket };
+      const own: WorkerEnv =
+        service.bucket === undefined ? others : { ...others, ...(LOADER === undefined ? {} : { LOADER }), ARTIFACTS: service.bucket };
       const url = new URL(`/${rest.join("/")}${search}`, request.url);
       const { method, headers, body, signal } = request;
       // Named, for workerd gives a request that is made of another one a signal of its own, which says nothing of the caller.
@@ -77,15 +79,16 @@ export class MemoryBucket {
   async get(key: string) {
     const bytes = this.#find(key);
     if (bytes === undefined) return null;
-    return { size: bytes.length, etag: key, arrayBuffer: async () => Uint8Array.from(bytes).buffer };
+    const body = new Blob([Uint8Array.from(bytes)]).stream();
+    return { size: bytes.length, etag: key, body, arrayBuffer: async () => Uint8Array.from(bytes).buffer };
   }
 
-  async head(key: string): Promise<{ readonly size: number } | null> {
+  async head(key: string) {
     const bytes = this.#find(key);
-    return bytes === undefined ? null : { size: bytes.length };
+    return bytes === undefined ? null : { size: bytes.length, checksums: {} };
   }
 
-  async put(key: string, value: Uint8Array): Promise<void> {
-    this.#own.set(key, value.slice());
+  async put(key: string, value: Uint8Array | ReadableStream<Uint8Array>): Promise<void> {
+    this.#own.set(key, value instanceof Uint8Array ? value.slice() : new Uint8Array(await new Response(value).arrayBuffer()));
   }
 }

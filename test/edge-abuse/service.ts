@@ -110,9 +110,10 @@ const served = `
 
 const staticMain = `
   import { createWorker } from "../../src/edge/worker.ts";
+  import { openEngine as engine } from "toolruntime:engine";
   import { tools } from "toolruntime:tools";
   export { Executions } from "../../src/edge/worker.ts";
-  const worker = createWorker({ tools, limits: ${JSON.stringify(limits)} });
+  const worker = createWorker({ tools, engine, limits: ${JSON.stringify(limits)} });
   const bound = {};
   ${served}
 `;
@@ -124,7 +125,7 @@ function dynamicMain(list: readonly ManifestInput[], artifacts: Readonly<Record<
   import { createWorker } from "../../src/edge/worker.ts";
   import { isolates } from "../../src/wasm/loader/index.ts";
   import { MemoryBucket } from "./entry.ts";
-  import { engine } from "toolruntime:engine";
+  import { engine } from "toolruntime:isolate";
   export { Executions } from "../../src/edge/worker.ts";
   const decode = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
   const artifacts = new Map(${JSON.stringify(texts)}.map(([digest, text]) => [digest, decode(text)]));
@@ -143,7 +144,7 @@ async function bundleDynamic(): Promise<string> {
     artifacts[digest] = bytes;
     list.push({ ...(tool.manifest as ManifestInput), artifacts: { wasm: { digest } } });
   }
-  const virtual = { "toolruntime:engine": `export const engine = ${JSON.stringify(await bundleIsolate())};` };
+  const virtual = { "toolruntime:isolate": `export const engine = ${JSON.stringify(await bundleIsolate())};` };
   return bundleWorker({ main: dynamicMain(list, artifacts), folder, virtual });
 }
 
@@ -152,6 +153,8 @@ export const modes = ["static", "dynamic"] as const;
 interface EdgeServiceOptions {
   readonly mode: (typeof modes)[number];
   readonly security: "dev" | "standard";
+  /** More secrets. */
+  readonly secrets?: Readonly<Record<string, string>>;
 }
 
 /** The worker with its tools, in workerd: in dev for callers on this machine, in standard for those with a token. */
@@ -170,7 +173,7 @@ export class EdgeService implements AsyncDisposable {
     const { mode, security } = options;
     const code = mode === "static" ? await bundleWorker({ main: staticMain, folder, tools: await allTools() }) : await bundleDynamic();
     const secrets = security === "dev" ? {} : { TOOLRUNTIME_TOKENS: JSON.stringify([tokens.alice, tokens.bob]) };
-    const env = { TOOLRUNTIME_SECURITY: security, [canary.name]: canary.value, ...secrets };
+    const env = { TOOLRUNTIME_SECURITY: security, [canary.name]: canary.value, ...secrets, ...options.secrets };
     const loader = mode === "static" ? {} : { loader: "LOADER" };
     const worker = await openWorker(code, { env, flags: ["enable_request_signal"], objects: { EXECUTIONS: "Executions" }, ...loader });
     return new EdgeService(worker, options);

@@ -79,7 +79,7 @@ export class EdgeTarget implements AttackTarget {
     }
     const virtual = {
       "toolruntime:shelf": `export const shelf = { ${shelf.join(",\n")} };`,
-      "toolruntime:engine": engineText(await bundleIsolate()),
+      "toolruntime:isolate": engineText(await bundleIsolate()),
     };
     const worker = await openWorker(await bundleWorker({ main, folder, virtual }), {
       env: { TOOLRUNTIME_SECURITY: "dev", [canary.name]: canary.value },
@@ -270,7 +270,7 @@ function engineText(engine: string): string {
 }
 
 const main = `
-  import { engine } from "toolruntime:engine";
+  import { engine } from "toolruntime:isolate";
   import { shelf } from "toolruntime:shelf";
   import { serveMany } from "./entry.ts";
   export { Executions } from "./entry.ts";

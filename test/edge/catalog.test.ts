@@ -48,19 +48,27 @@ describe("the catalog", () => {
     expect(document.openapi).toMatch(/^3\.1/);
     const routes = Object.entries(document.paths).flatMap(([path, methods]) => Object.keys(methods).map((method) => `${method} ${path}`));
     expect(routes.toSorted()).toEqual([
+      "delete /v1/batches/{id}",
       "delete /v1/executions/{id}",
       "get /livez",
       "get /metrics",
       "get /readyz",
       "get /v1/backends",
+      "get /v1/batches/{id}",
+      "get /v1/batches/{id}/items",
       "get /v1/blobs/{digest}",
+      "get /v1/capacity",
       "get /v1/executions/{id}",
       "get /v1/executions/{id}/events",
       "get /v1/tools",
       "get /v1/tools/{name}",
       "get /v1/tools/{name}/{version}",
+      "post /v1/batches",
       "post /v1/blobs",
       "post /v1/executions",
+      "post /v1/executions/{id}/ack",
+      "post /v1/tools",
+      "put /v1/leases/{id}",
     ]);
     expect(Object.keys(document.components.schemas)).toEqual(
       expect.arrayContaining(["ExecutionRequest", "Result", "Problem", "Event", "Execution", "Tool"]),
@@ -72,7 +80,7 @@ describe("the catalog", () => {
 
   it("says which methods a path takes, and that a path is none", async () => {
     const { url, get } = await openService();
-    const wrong = await fetch(`${url}/v1/tools`, { method: "POST" });
+    const wrong = await fetch(`${url}/v1/backends`, { method: "POST" });
     expect(wrong.headers.get("allow")).toBe("GET, HEAD");
     expect(await problemOf(wrong)).toMatchObject({ status: 405, code: "ERR_METHOD_NOT_ALLOWED" });
     expect(await problemOf(await get("/v2"))).toMatchObject({ status: 404, code: "ERR_ROUTE_NOT_FOUND" });

@@ -28,6 +28,22 @@ export function storeSuite(name: string, open: (options?: MemoryExecutionStoreOp
       expect(await store.get("red", "d")).toMatchObject({ status: "accepted" });
     });
 
+    it("does not remember who was sent away for want of room, and lets nobody be pushed out by them", async () => {
+      const store = open({ maxExecutions: 1 });
+      await store.create(info("a"));
+      await store.end("a", outcome("{}"));
+      for (let index = 0; index < 10; index++) {
+        await store.create(info(`away-${index}`));
+        await store.addEvent(`away-${index}`, { seq: 1, json: "{}" });
+        await store.end(`away-${index}`, { ...outcome("{}"), kind: "error", status: 429, isFinal: false });
+      }
+      expect(await store.get("red", "a")).toMatchObject({ status: "ended" });
+      expect(await store.get("red", "away-9")).toBeUndefined();
+      const seen = [];
+      for await (const event of store.events("red", "away-9", -1, never)) seen.push(event);
+      expect(seen).toEqual([]);
+    });
+
     it("is bounded by the size of what it keeps", async () => {
       const store = open({ maxCharacters: 1000 });
       for (const id of ["a", "b", "c"]) {

@@ -6,14 +6,15 @@ import { findDaemons } from "../conformance/containers.ts";
 const required = (process.env["TOOLRUNTIME_REQUIRE"] ?? "").split(",").filter((name) => name !== "");
 
 const daemons = findDaemons();
-const options: BackendOptions = {
+const options: Omit<BackendOptions, "remote"> = {
   wasm: {},
   unsafe: { acceptUnsafe: true, warn: () => undefined },
   docker: typeof daemons === "string" ? {} : { socketPath: daemons.sockets.docker },
+  containerd: typeof daemons === "string" ? {} : { socketPath: daemons.sockets.containerd },
 };
 
 if (required.length === 0)
-  console.log("No backend is required here: set TOOLRUNTIME_REQUIRE=wasm,unsafe,docker to have a missing one fail");
+  console.log("No backend is required here: set TOOLRUNTIME_REQUIRE=wasm,unsafe,docker,containerd to have a missing one fail");
 
 describe.skipIf(required.length === 0)("the backends that TOOLRUNTIME_REQUIRE names", () => {
   it.each(required)("%s is ready", async (name) => {

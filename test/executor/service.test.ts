@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterAll, describe, expect, it } from "vitest";
 import {
   assertBackendName,
@@ -41,16 +42,27 @@ describe("a configuration", () => {
 
   it.each([
     [{ prot: 1 }, "unknown key", 'did you mean "port"'],
-    [{ limits: { maxJsonByts: 1 } }, "/limits", 'did you mean "maxJsonBytes"'],
-    [{ port: "8787" }, "/port", "number"],
-    [{ port: 70_000 }, "/port", ""],
-    [{ backends: {} }, "/backends", "at least one"],
-    [{ backends: { dokcer: {} } }, "/backends", 'unknown key "dokcer"'],
-    [{ tokens: [{ token: "x", env: "Y", principal: "p" }] }, "/tokens/0", "exactly one"],
+    [{ limits: { maxJsonByts: 1 } }, "limits has", 'did you mean "maxJsonBytes"'],
+    [{ port: "8787" }, "port must be", "a number"],
+    [{ port: 1.5 }, "port must be", "a whole number"],
+    [{ port: 70_000 }, "port must be", "at most 65535"],
+    [{ host: "" }, "host must", "not be empty"],
+    [{ security: "hard" }, "security must be", '"dev" or "standard" or "hardened"'],
+    [{ backends: {} }, "backends must", "at least one"],
+    [{ backends: { wasm: { maxArtifactBytes: 0 } } }, "backends.wasm.maxArtifactBytes must be", "above 0"],
+    [{ backends: { dokcer: {} } }, "backends has", 'unknown key "dokcer"; did you mean "docker"'],
+    [{ tokens: [{ token: "x", env: "Y", principal: "p" }] }, "tokens[0] must", "exactly one"],
+    [{ tokens: [{ token: "x", principle: "p" }] }, "tokens[0] has", 'did you mean "principal"'],
+    [{ tokens: [{ token: "x" }] }, "tokens[0].principal", "is missing"],
+    [{ state: {} }, "state.folder", "is missing"],
+    [{ tenants: { red: { runing: 1 } } }, "tenants.red has", 'did you mean "running"'],
+    [{ maxima: { memroy: 1 } }, "maxima has", 'did you mean "memory"'],
+    [{ origins: ["x"] }, "origins[0] must be", "a url"],
+    [[], "it must be", "an object"],
   ])("names the key and what would do: %j", async (value, key, hint) => {
     const error = await errorOf(() => parseConfig(value, "service.json"));
     expect(error.code).toBe("ERR_CONFIG_INVALID");
-    expect(error.message).toContain('"service.json"');
+    expect(error.message).toMatch(/^Cannot use the configuration: service\.json: /);
     expect(error.message).toContain(key);
     expect(error.message).toContain(hint);
   });
@@ -58,16 +70,35 @@ describe("a configuration", () => {
   it("is read from a file, with paths relative to it; errors name the file", async () => {
     const path = file("service.json", JSON.stringify({ tools: "tools", tokens: [{ file: "token", principal: "p" }] }));
     expect(await loadConfig(path)).toMatchObject({ tools: join(folder, "tools"), tokens: [{ file: join(folder, "token") }] });
-    for (const [name, content] of [
-      ["broken.json", "{"],
-      ["wrong.json", '{"host":1}'],
-    ] as const) {
-      expect(await errorOf(() => loadConfig(file(name, content)))).toMatchObject({
-        code: "ERR_CONFIG_INVALID",
-        message: expect.stringContaining(name) as string,
-      });
-    }
-    expect((await errorOf(() => loadConfig(join(folder, "none.json")))).message).toContain("ENOENT");
+    const absent = join(folder, "none.json");
+    expect((await errorOf(() => loadConfig(absent))).message).toBe(`Cannot use the configuration: ${absent}: it cannot be read: ENOENT`);
+  });
+
+  it("may have comments, trailing commas and a mark of its encoding", async () => {
+    const path = file("comments.json", '\ufeff{\n  // who may call\n  "port": 0, /* any */\n  "origins": ["https://a.example",],\n}\n');
+    expect(await loadConfig(path)).toMatchObject({ port: 0, origins: ["https://a.example"] });
+  });
+
+  it.each([
+    ['{\n  "backends": {\n    "wasm": { "maxArtifactBytes": -1 }\n  }\n}', "3:15", "backends.wasm.maxArtifactBytes must be above 0"],
+    ['{\r\n  "backends": {\r\n    "wasm": { "maxArtifactBytes": "1" } } }', "3:15", "backends.wasm.maxArtifactBytes must be a number"],
+    ['{\n  "prot": 1\n}', "2:3", 'unknown key "prot"; did you mean "port"?'],
+    ['{\n  "tokens": [\n    { "file": "a", "principal": "p" },\n    { "file": "b" }\n  ]\n}', "4:5", "tokens[1].principal is missing"],
+    ['{ "tokens": [{ "file": "b", "principal": "p", "scopes": ["run", "al"] }] }', "1:65", "tokens[0].scopes[1] must be "],
+    ['{ "host": 1,\n "port": "x" }', "1:3", `host must be a string; ${join(folder, "wrong.json")}:2:2: port must be a number`],
+    ["{", "1:2", "it is not JSON: a closing brace is missing"],
+    ['{ "port": 1 "host": 2 }', "1:13", "it is not JSON: a comma is missing"],
+    ["{ 'port': 1 }", "1:3", "it is not JSON"],
+    ["", "1:1", "it is not JSON: a value is missing"],
+    ['{ "port": 1,\n  "port": 2 }', "2:3", 'the key "port" stands twice'],
+    ['{ "limits": { "__proto__": {} } }', "1:15", 'unknown key "__proto__"'],
+    ["[]", "1:1", "it must be an object"],
+  ])("says line, column and key: %j", async (content, at, says) => {
+    const path = file("wrong.json", content);
+    const { code, message } = await errorOf(() => loadConfig(path));
+    expect(code).toBe("ERR_CONFIG_INVALID");
+    expect(message.startsWith(`Cannot use the configuration: ${path}:${at}: `) ? "" : message).toBe("");
+    expect(message).toContain(says);
   });
 });
 
@@ -181,6 +212,25 @@ describe("the server", () => {
     expect(await problemOf(await running)).toMatchObject({ status: 503, code: "ERR_CLOSED" });
     await drained;
     expect(performance.now() - started).toBeLessThan(8000);
+  });
+
+  it("takes no work that it cannot keep, says so with 503, and goes on when it can", async () => {
+    const state = { folder: join(folder, "state") };
+    const { post, service } = await openService({ state });
+    const kept = await post({ tool: "echo", input: { a: 1 } }, { prefer: "respond-async, wait=10" });
+    expect(kept.status).toBe(200);
+    // Whoever holds the file stands for a disk that takes nothing.
+    using other = new DatabaseSync(join(state.folder, "state.db"));
+    other.exec("BEGIN IMMEDIATE");
+    for (const headers of [{}, { prefer: "respond-async" }, { "idempotency-key": "k" }]) {
+      const refused = await post({ tool: "echo", input: {} }, headers);
+      expect(await problemOf(refused)).toMatchObject({ status: 503, code: "ERR_BACKEND_UNAVAILABLE", started: false });
+      expect(refused.headers.get("retry-after")).toMatch(/^\d+$/);
+    }
+    other.exec("ROLLBACK");
+    const answer = await post({ tool: "echo", input: { a: 2 } }, { "idempotency-key": "k" });
+    expect(await answer.json()).toMatchObject({ output: { a: 2 } });
+    expect(service.lost).toEqual([]);
   });
 
   it("writes an audit log that the next start goes on with, over a line that a crash cut", async () => {

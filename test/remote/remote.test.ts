@@ -173,7 +173,7 @@ describe("the remote backend", () => {
 });
 
 describe("several nodes", () => {
-  it("are tried in order, the next one only where the tool has not started", async () => {
+  it("are tried one after the other where the tool has not started", async () => {
     const echo = await echoTool();
     const good = await nodeWith(echo);
     const nodes = [
@@ -189,8 +189,9 @@ describe("several nodes", () => {
 
   it("pass a task on from one that is full, or has gone since it was asked", async () => {
     const slow = await shellTool("slow", "echo run; sleep 1");
-    const one = await openNode(toolShelf([slow]), { config: { ...withUnsafe.config, concurrency: { running: 1, queued: 0 } } });
-    const two = await openNode(toolShelf([slow]), withUnsafe);
+    const full = { config: { ...withUnsafe.config, concurrency: { running: 1, queued: 0 } } };
+    const one = await openNode(toolShelf([slow]), full);
+    const two = await openNode(toolShelf([slow]), full);
     const nodes = [
       { url: one.url, token: nodeToken, name: "one" },
       { url: two.url, token: nodeToken, name: "two" },

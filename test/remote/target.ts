@@ -48,6 +48,7 @@ class RemoteRuntime implements Runtime {
 
   explain: Runtime["explain"] = (task) => this.#runtime.explain(task);
   probe: Runtime["probe"] = () => this.#runtime.probe();
+  load: Runtime["load"] = () => this.#runtime.load();
 
   async close(): Promise<void> {
     await this.#runtime.close();
@@ -67,8 +68,8 @@ export async function remoteTarget(behind: keyof typeof local, profile: Security
   const options: ConformanceOptions = {
     ...target.options,
     name: `remote to ${behind}`,
-    // The buffers of a loopback connection take megabytes, by net.ipv4.tcp_wmem and tcp_rmem.
-    maxHeldBytes: 9 * 2 ** 20,
+    // The window of a megabyte, and what the node's own pipes hold.
+    maxHeldBytes: 2 * 2 ** 20,
     eventDelayMs: 500,
     async open(settings) {
       const shelf = toolShelf();

@@ -4,7 +4,7 @@ import { memoryBlobStore } from "../../src/store.ts";
 import { codeOf, textStream, toolWith } from "./support.ts";
 
 const blobs = memoryBlobStore();
-const collect = (files: Parameters<typeof collectFiles>[0], maxBytes = 1000) => collectFiles(files, blobs, maxBytes);
+const collect = async (files: Parameters<typeof collectFiles>[0], maxBytes = 1000) => (await collectFiles(files, blobs, maxBytes)).files;
 
 describe("paths of input files", () => {
   test.each([
@@ -81,7 +81,12 @@ describe("contents of input files", () => {
     const bytes = new TextEncoder().encode("hé");
     const { digest } = await blobs.put(bytes);
     const files = await collect({ a: bytes, b: "hé", c: new Blob([bytes]), d: textStream("h", "é"), e: { digest } });
-    expect(files.map((file) => new TextDecoder().decode(file.bytes))).toEqual(["hé", "hé", "hé", "hé", "hé"]);
+    const all = (text: string): string[] => Array.from({ length: 5 }, () => text);
+    expect(await Promise.all(files.map(async (file) => new TextDecoder().decode(await file.bytes())))).toEqual(all("hé"));
+    expect(await Promise.all(files.map((file) => new Response(file.stream()).text()))).toEqual(all("hé"));
+    // Each reading is a new one.
+    expect(await Promise.all(files.map((file) => new Response(file.stream()).text()))).toEqual(all("hé"));
+    expect(files.map(({ size }) => size)).toEqual([3, 3, 3, 3, 3]);
   });
 
   test("all together are at most the room there is", async () => {

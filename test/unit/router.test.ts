@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Capability } from "../../src/backend.ts";
+import type { Backend, Capability } from "../../src/backend.ts";
 import { createRegistry } from "../../src/registry.ts";
 import { createRouter } from "../../src/router.ts";
 import { createRuntime, type Runtime } from "../../src/runtime.ts";
@@ -12,7 +12,7 @@ interface Part {
   readonly probes: () => number;
 }
 
-function part(name: string, capability: Capability | "unavailable", security: SecurityProfile = "dev"): Part {
+function part(name: string, capability: Capability | "unavailable", security: SecurityProfile = "dev", more: Partial<Backend> = {}): Part {
   let probes = 0;
   const probe = capability === "unavailable" ? { ...readyProbe(), status: "unavailable" as const, reason: "gone" } : readyProbe(capability);
   const backend = Object.assign(
@@ -23,7 +23,7 @@ function part(name: string, capability: Capability | "unavailable", security: Se
       },
       run: async () => exitedWell,
     }),
-    { name },
+    { name, ...more },
   );
   return { runtime: createRuntime({ backend, security }), runs: backend.runs, probes: () => probes };
 }
@@ -89,6 +89,13 @@ test("the refusal is that of the runtime that came nearest", async () => {
   expect(await refusal(command, "unavailable", thin)).toBe("ERR_PROFILE_UNSUPPORTED");
   expect(await refusal(weak, thin, "unavailable", command)).toBe("ERR_LIMIT_UNENFORCEABLE");
   expect(await refusal(command, command)).toBe("ERR_ARTIFACT_UNSUPPORTED");
+});
+
+test("nodes that are down might hold what a runtime that is there never will", async () => {
+  const thin = part("thin", { ...fullCapability, profiles: ["dev"] }).runtime;
+  const nodes = part("nodes", "unavailable", "dev", { delegates: true }).runtime;
+  const router = createRouter({ runtimes: [thin, nodes] });
+  expect(await codeOf(router.execute({ ...(await task()), security: "standard" }))).toBe("ERR_BACKEND_UNAVAILABLE");
 });
 
 test("routers can stand in routers", async () => {

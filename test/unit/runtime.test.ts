@@ -274,7 +274,7 @@ describe("the end from outside", () => {
       task: { ...task, files: { a: new ReadableStream<Uint8Array>({ pull: () => never }) } },
     }),
     blobs: (task) => ({
-      runtime: runtimeOf(scriptedBackend(), { blobs: { get: () => never, put: () => never } }),
+      runtime: runtimeOf(scriptedBackend(), { blobs: { get: () => never, put: () => never, open: () => never } }),
       task: { ...task, files: { a: { digest: "sha256:x" } } },
     }),
     secrets: (task) => ({
@@ -291,8 +291,8 @@ describe("the end from outside", () => {
     }),
     run: (task) => ({ runtime: runtimeOf(scriptedBackend({ run: (_, io) => untilAborted(io) })), task }),
     outputs: (task) => ({
-      runtime: runtimeOf(scriptedBackend({ run: async () => ({ ...exitedWell, files: [{ path: "a", bytes: Uint8Array.of(1) }] }) }), {
-        blobs: { get: () => never, put: () => never },
+      runtime: runtimeOf(scriptedBackend({ run: (_, io) => io.file({ path: "a", content: Uint8Array.of(1) }).then(() => exitedWell) }), {
+        blobs: { get: () => never, put: () => never, open: () => never },
       }),
       task,
     }),
@@ -648,11 +648,4 @@ describe("secrets", () => {
     expect(given).toEqual(["s3cret"]);
     expect(JSON.stringify([result, error, good.plans])).not.toContain("s3cret");
   });
-});
-
-test("files from the out folder are handed back by digest", async () => {
-  const files = [{ path: "a/b.txt", bytes: encoder.encode("hello") }];
-  const backend = scriptedBackend({ run: async () => ({ ...exitedWell, files }) });
-  const result = await runtimeOf(backend).execute(await taskWith());
-  expect(result.files).toEqual([{ path: "a/b.txt", size: 5, digest: expect.stringMatching(/^sha256:2cf24dba/) }]);
 });

@@ -45,7 +45,7 @@ export function readyProbe(...capabilities: Capability[]): Probe {
   return { status: "ready", capabilities, validForMs: Number.POSITIVE_INFINITY };
 }
 
-export const exitedWell: RunReport = { exit: { kind: "exited", code: 0 }, readings: [], files: [] };
+export const exitedWell: RunReport = { exit: { kind: "exited", code: 0 }, readings: [] };
 
 interface Script {
   readonly probe?: () => Promise<Probe>;
@@ -70,6 +70,7 @@ export function scriptedBackend({ probe, prepare, run }: Script = {}): Backend &
       io.started();
       return exitedWell;
     },
+    leftovers: async () => [],
     reap: async () => ({ removed: [] }),
     close: async () => undefined,
   };

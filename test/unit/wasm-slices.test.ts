@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { RunIo } from "../../src/backend.ts";
+import type { WasmIo } from "../../src/wasm/run-types.ts";
 import { createRuntime } from "../../src/runtime.ts";
 import { defineTool } from "../../src/tool.ts";
 import { wasm } from "../../src/wasm/index.ts";
@@ -87,7 +87,7 @@ describe("turns", () => {
   });
 });
 
-function ioOf(signal = new AbortController().signal): RunIo {
+function ioOf(signal = new AbortController().signal): WasmIo {
   return {
     id: "ex_test",
     stdin: new Uint8Array(0),

@@ -2,11 +2,13 @@ import { setFlagsFromString } from "node:v8";
 import type { Backend } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { didYouMean } from "../../internal/nearest.ts";
+import type { ContainerdOptions } from "../../backends/containerd/index.ts";
 import type { DockerOptions } from "../../backends/docker/index.ts";
 import type { UnsafeOptions } from "../../backends/unsafe/index.ts";
 import type { WasmOptions } from "../../wasm/index.ts";
 import type { JcoOptions } from "../../wasm/component/jco/index.ts";
 import type { ProcessOptions } from "../../wasm/process/index.ts";
+import type { RemoteConfig } from "./config/remote.ts";
 
 /** What each backend takes from a configuration. */
 export interface BackendOptions {
@@ -17,12 +19,15 @@ export interface BackendOptions {
   };
   readonly unsafe: UnsafeOptions;
   readonly docker: DockerOptions;
+  readonly containerd: ContainerdOptions;
+  readonly remote: RemoteConfig;
 }
 
-export type BackendName = keyof BackendOptions;
+/** Those that need no more than a name; which nodes are behind `remote` has to be said. */
+export type BackendName = Exclude<keyof BackendOptions, "remote">;
 
 /** Backends by name. A backend's module, and whatever it depends on, is loaded when it is first asked for. */
-const openers: { readonly [N in BackendName]: (options: BackendOptions[N]) => Promise<Backend> } = {
+const openers: { readonly [N in keyof BackendOptions]: (options: BackendOptions[N]) => Promise<Backend> } = {
   wasm: async ({ components, process, ...options }) => {
     // By default V8 compiles each function at its first call, on the event loop, where no checkpoint of the guest's looks.
     setFlagsFromString("--no-wasm-lazy-compilation");
@@ -42,13 +47,15 @@ const openers: { readonly [N in BackendName]: (options: BackendOptions[N]) => Pr
   },
   unsafe: async (options) => (await import("../../backends/unsafe/index.ts")).unsafe(options),
   docker: async (options) => (await import("../../backends/docker/index.ts")).docker(options),
+  containerd: async (options) => (await import("../../backends/containerd/index.ts")).containerd(options),
+  remote: async (options) => (await import("./open-remote.ts")).openRemote(options),
 };
 
-export const backendNames: readonly BackendName[] = ["wasm", "unsafe", "docker"];
+export const backendNames: readonly BackendName[] = ["wasm", "unsafe", "docker", "containerd"];
 
 /** @throws `ERR_CONFIG_INVALID` with the nearest name that there is. */
 export function assertBackendName(name: string): asserts name is BackendName {
-  if (Object.hasOwn(openers, name)) return;
+  if (backendNames.some((known) => known === name)) return;
   throw new ToolRuntimeError(
     "ERR_CONFIG_INVALID",
     `Cannot open the backend ${JSON.stringify(name)}: there are ${backendNames.join(", ")}${didYouMean(name, backendNames)}`,
@@ -57,7 +64,7 @@ export function assertBackendName(name: string): asserts name is BackendName {
 }
 
 /** @throws `ERR_CONFIG_INVALID`. */
-export async function openBackend<N extends BackendName>(name: N, options: BackendOptions[N]): Promise<Backend> {
-  assertBackendName(name);
+export async function openBackend<N extends keyof BackendOptions>(name: N, options: BackendOptions[N]): Promise<Backend> {
+  if (!Object.hasOwn(openers, name)) assertBackendName(name);
   return openers[name](options);
 }

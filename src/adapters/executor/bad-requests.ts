@@ -47,6 +47,8 @@ export function answerBadRequests(server: Server): void {
     const { status, code, why } = parserErrors[error.code ?? ""] ?? malformed;
     endWith(socket, status, code, why);
   });
+  // Whoever does not get through TLS's handshake can be told nothing, and would be waited for.
+  server.on("tlsClientError", (_error: Error, socket: Duplex) => socket.destroy());
   server.on("connect", (_request: IncomingMessage, socket: Duplex) => {
     endWith(socket, 405, "ERR_METHOD_NOT_ALLOWED", "this is no proxy", "Allow: GET, HEAD, POST, DELETE\r\n");
   });

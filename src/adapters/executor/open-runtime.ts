@@ -32,6 +32,7 @@ export function ownBackend(runtime: Runtime, backend: Backend): Runtime {
     execute: (task, call) => runtime.execute(task, call),
     explain: (task) => runtime.explain(task),
     probe: () => runtime.probe(),
+    load: () => runtime.load(),
     close,
     [Symbol.asyncDispose]: close,
   };

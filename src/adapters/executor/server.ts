@@ -1,9 +1,13 @@
 import { createServer, type Server } from "node:http";
+import { createServer as createTlsServer, Server as TlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
-import { ToolRuntimeError } from "../../errors.ts";
+import { ToolRuntimeError, toToolRuntimeError } from "../../errors.ts";
 import { answerBadRequests, malformedTarget } from "./bad-requests.ts";
+import type { TlsConfig } from "./config/trust.ts";
 import { closeStalledReaders } from "./stalled-readers.ts";
+import { readTls } from "./tls.ts";
+import { watchFiles } from "./watched-files.ts";
 
 export interface ServeOptions {
   readonly fetch: (request: Request, env: object) => Response | Promise<Response>;
@@ -15,6 +19,10 @@ export interface ServeOptions {
   /** How long a reader may leave what is ready for it unread. */
   readonly stalledReaderMs: number;
   readonly maxConnections: number;
+  /** HTTPS, TLS 1.3 and later. The files are read again when they change. */
+  readonly tls?: TlsConfig;
+  /** Told when they were read again, and of what cannot be used. */
+  readonly onReload?: (problem?: ToolRuntimeError) => void;
 }
 
 export interface RunningServer {
@@ -22,53 +30,80 @@ export interface RunningServer {
   readonly port: number;
   /** Takes no new connections and ends those that are idle; settles when all have ended. */
   stop(): Promise<void>;
+  /** Reads the certificates again; connections that are there go on as they are. */
+  reload(): Promise<void>;
   /** Ends what is left. */
   kill(): void;
+}
+
+async function openServer({ fetch, requestMs, tls }: ServeOptions): Promise<Server> {
+  const options = {
+    headersTimeout: requestMs,
+    requestTimeout: requestMs,
+    connectionsCheckingInterval: Math.max(50, Math.min(1000, requestMs / 10)),
+    keepAliveTimeout: 5000,
+    maxHeaderSize: 16 * 1024,
+    // A request without Host is refused by the app, whose refusal says why.
+    requireHostHeader: false,
+    // A request must not be smuggled past whoever stands in front (RFC 9112 §6.3).
+    insecureHTTPParser: false,
+  };
+  const listener = getRequestListener(fetch, { errorHandler: malformedTarget });
+  if (tls === undefined) return createServer(options, listener);
+  return createTlsServer({ ...options, handshakeTimeout: requestMs, ...(await readTls(tls)) }, listener);
+}
+
+/** Gives a server's new connections what is in the files by then. */
+function renewTls(server: Server, { tls, onReload }: ServeOptions): { reload(): Promise<void>; stop(): void } {
+  if (tls === undefined || !(server instanceof TlsServer)) return { reload: async () => undefined, stop() {} };
+  const reload = async (): Promise<void> => {
+    try {
+      server.setSecureContext(await readTls(tls));
+      onReload?.();
+    } catch (error) {
+      // The one file was replaced and the other is about to be, or somebody made a mistake.
+      onReload?.(toToolRuntimeError(error));
+    }
+  };
+  const files = [tls.certFile, tls.keyFile, ...(tls.clientCaFile === undefined ? [] : [tls.clientCaFile])];
+  const watched = watchFiles(files, () => void reload());
+  return { reload, stop: () => watched.stop() };
 }
 
 /**
  * Serves a fetch handler over HTTP/1.1.
  *
- * @throws `ERR_CONFIG_INVALID` where the address cannot be listened on.
+ * @throws `ERR_CONFIG_INVALID` where the address cannot be listened on, or the certificates cannot be used.
  */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
-  const { host, port, requestMs, stalledReaderMs, maxConnections } = options;
-  const server = createServer(
-    {
-      headersTimeout: requestMs,
-      requestTimeout: requestMs,
-      connectionsCheckingInterval: Math.max(50, Math.min(1000, requestMs / 10)),
-      keepAliveTimeout: 5000,
-      maxHeaderSize: 16 * 1024,
-      // A request without Host is refused by the app, whose refusal says why.
-      requireHostHeader: false,
-      // A request must not be smuggled past whoever stands in front (RFC 9112 §6.3).
-      insecureHTTPParser: false,
-    },
-    getRequestListener(options.fetch, { errorHandler: malformedTarget }),
-  );
+  const { host, port, stalledReaderMs, maxConnections, tls } = options;
+  const server = await openServer(options);
   server.maxConnections = maxConnections;
   answerBadRequests(server);
   const readers = closeStalledReaders(server, stalledReaderMs);
+  const renewal = renewTls(server, options);
   try {
     await listen(server, host, port);
   } catch (error) {
     readers.stop();
+    renewal.stop();
     throw listenError(host, port, error);
   }
   const address = server.address() as AddressInfo;
   return {
-    url: `http://${host.includes(":") ? `[${host}]` : host}:${address.port}`,
+    url: `${tls === undefined ? "http" : "https"}://${host.includes(":") ? `[${host}]` : host}:${address.port}`,
     port: address.port,
     stop: () =>
       new Promise((resolve) => {
         server.close(() => {
           readers.stop();
+          renewal.stop();
           resolve();
         });
         server.closeIdleConnections();
       }),
-    kill: () => server.closeAllConnections(),
+    reload: () => renewal.reload(),
+    kill: () => readers.destroyAll(),
   };
 }
 

@@ -1,21 +1,28 @@
+import { hostname } from "node:os";
 import type { DestinationStream } from "pino";
 import type { Backend } from "../../backend.ts";
-import { anyone, bearerTokens, createApp, type Mount, type ServiceState } from "../../edge/index.ts";
+import { createApp, receivedTools, type Mount, type ServiceState } from "../../edge/index.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { SecurityProfile } from "../../profile.ts";
 import type { Registry } from "../../registry.ts";
 import { createRouter } from "../../router.ts";
 import { createRuntime, type Runtime, type RuntimeOptions } from "../../runtime.ts";
-import { memoryBlobStore, memoryExecutionStore, type BlobStore, type ExecutionStore } from "../../store.ts";
-import { openAudit } from "./audit-file.ts";
-import { openBackend } from "./backends.ts";
+import type { BlobStore, ExecutionStore } from "../../store.ts";
+import { isLoopback, openAuthentication } from "./authenticate.ts";
+import { openBackend, type BackendOptions } from "./backends.ts";
+import { openBlobs } from "./blobs/open.ts";
 import type { ServiceConfig } from "./config/schema.ts";
-import { resolveTokens } from "./config/tokens.ts";
+import { limiterOf, withQuotas } from "./config/tenants.ts";
 import { docsPage } from "./docs-page.ts";
+import { reapAll, type Reaped } from "./leftovers.ts";
+import { lifecycleOf } from "./lifecycle.ts";
 import { createLog, type ServiceLog } from "./log.ts";
 import { prometheusMetrics } from "./metrics.ts";
 import { ownBackend } from "./open-runtime.ts";
-import { serve, type RunningServer } from "./server.ts";
+import { serve, type ServeOptions } from "./server.ts";
+import { openStores, type ServiceStores } from "./stores.ts";
+import { streamHash } from "./stream-hash.ts";
+import { callerCertificates } from "./tls.ts";
 
 export interface ServiceOptions {
   /** From `parseConfig` or `loadConfig`. */
@@ -39,17 +46,24 @@ export interface Service extends AsyncDisposable {
   readonly runtime: Runtime;
   readonly executions: ExecutionStore;
   readonly blobs: BlobStore;
+  /** What the node is called. */
+  readonly name: string;
+  /** What an earlier process had left, and was removed. */
+  readonly reaped: readonly Reaped[];
+  /** Executions that an earlier process had not ended. */
+  readonly lost: ServiceStores["lost"];
   /** What the operator must know before he lets anybody in, one sentence each. They are in the log too. */
   readonly warnings: readonly string[];
   /** @throws `ERR_CONFIG_INVALID` where the address cannot be listened on. */
   listen(): Promise<{ readonly url: string; readonly port: number }>;
+  /** Reads keys and certificates again; what cannot be used leaves in place what is there, and is in the log. */
+  reload(): Promise<void>;
   /** Takes no new work, lets what runs end within the grace, then ends it. Closes the service. */
   drain(graceMs?: number): Promise<void>;
   /** Ends everything now. */
   close(): Promise<void>;
 }
 
-const loopback: ReadonlySet<string> = new Set(["127.0.0.1", "::1", "localhost"]);
 const loopbackHosts = ["localhost", "127.0.0.1", "[::1]"];
 /** How long a request may take to arrive and a reader may stand still (ABUSE F4). */
 const patienceMs: Readonly<Record<SecurityProfile, number>> = { dev: 30_000, standard: 10_000, hardened: 5000 };
@@ -60,31 +74,46 @@ const patienceMs: Readonly<Record<SecurityProfile, number>> = { dev: 30_000, sta
  * @throws `ERR_CONFIG_INVALID`.
  */
 export async function createService(options: ServiceOptions): Promise<Service> {
+  await using opened = new AsyncDisposableStack();
+  const service = await openService(options, opened);
+  opened.move();
+  return service;
+}
+
+/** Puts on the stack what has to be closed where the rest fails. */
+async function openService(options: ServiceOptions, opened: AsyncDisposableStack): Promise<Service> {
   const { config } = options;
   const hosts = hostsOf(config);
-  const { authenticate, warning } = await authenticatorOf(config, options.env ?? process.env);
-  const warnings = warning === undefined ? [] : [warning];
   const log = createLog({ level: config.log.level, ...(options.logTo === undefined ? {} : { destination: options.logTo }) });
-  const { maxUploadBytes } = config.limits;
-  const blobs = memoryBlobStore(maxUploadBytes === undefined ? {} : { maxBlobBytes: maxUploadBytes });
-  const backends = await openBackends(config, (message) => warnings.push(message));
-  for (const backend of backends) {
-    const { removed } = await backend.reap();
-    if (removed.length > 0) log.log.warn({ backend: backend.name, removed }, "removed what an earlier process had left");
-  }
+  const onReload = reloadLogger(log.log);
+  const name = config.name ?? hostname();
+  const stores = openStores(config, log.log);
+  opened.defer(() => stores.close());
+  const { executions } = stores;
+  const authentication = await openAuthentication({ config, env: options.env ?? process.env, name, onReload: onReload("keys") });
+  opened.defer(() => authentication.close());
+  const warnings = [...authentication.warnings];
+  const blobs = await openBlobs(config);
+  const backends = await openBackends(config, { opened, warn: (message) => warnings.push(message) });
   const runtime = routeTo(backends, options, blobs);
+  const { reaped, stop: stopReaping } = await reapAll(backends, { log: log.log, audit: executions.audit });
   for (const message of warnings) log.log.warn({}, message);
-  const { audit, close: closeAudit } = openAudit(config.audit?.file);
-  const executions = memoryExecutionStore({ audit });
+  if (stores.lost.length > 0) log.log.warn({ executions: stores.lost }, "an earlier process had not ended these executions");
+  const { acceptsTools } = config;
+  const received = acceptsTools === undefined ? undefined : receivedTools({ own: options.tools, ...acceptsTools });
   const state: ServiceState = { isDraining: false, running: 0 };
-  const { maxConnections, requestMs, ...limits } = config.limits;
+  const { maxConnections: _connections, requestMs: _request, ...limits } = config.limits;
   const document = async () => (await app.request("http://localhost/openapi.json", { headers: { host: "localhost" } })).json();
   const app: Service["app"] = createApp({
     runtime,
-    tools: options.tools,
+    tools: received ?? options.tools,
+    ...(received === undefined ? {} : { receivedTools: received }),
     blobs,
     executions,
-    authenticate,
+    authenticate: authentication.authenticate,
+    ...limiterOf(config),
+    certificateOf: callerCertificates(),
+    createHash: streamHash,
     hosts,
     origins: config.origins,
     security: config.security,
@@ -93,59 +122,37 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     limits,
     state,
     mounts: [docsPage(document), ...(options.mounts ?? [])],
+    node: { name, arch: process.arch, os: process.platform },
     ...(options.version === undefined ? {} : { version: options.version }),
   });
-  const patience = patienceMs[config.security];
-  const listenOptions = {
-    fetch: app.fetch,
-    host: config.host,
-    port: config.port,
-    requestMs: requestMs ?? patience,
-    stalledReaderMs: limits.stalledReaderMs ?? patience,
-    maxConnections,
+  const closeRest = async (): Promise<void> => {
+    stopReaping();
+    await stores.close();
   };
-  const parts = { runtime, log, state, closeAudit, listen: () => serve(listenOptions), graceMs: config.graceMs };
-  return { app, runtime, executions, blobs, warnings, ...lifecycle(parts) };
+  const parts = {
+    runtime,
+    log,
+    state,
+    authentication,
+    closeRest,
+    listen: () => serve({ fetch: app.fetch, ...serverOf(config, onReload("certificates")) }),
+    graceMs: config.graceMs,
+  };
+  return { app, runtime, executions, blobs, name, reaped, lost: stores.lost, warnings, ...lifecycleOf(parts) };
 }
 
-interface Parts {
-  readonly runtime: Runtime;
-  readonly log: ServiceLog;
-  readonly state: ServiceState;
-  readonly graceMs: number;
-  listen(): Promise<RunningServer>;
-  closeAudit(): void;
+type OnReload = (problem?: ToolRuntimeError) => void;
+
+function reloadLogger(log: ServiceLog["log"]): (what: string) => OnReload {
+  return (what) => (problem) => {
+    if (problem === undefined) log.info({}, `${what} read again`);
+    else log.error({ code: problem.code }, `${problem.message}; what was read before stays`);
+  };
 }
 
-function lifecycle(parts: Parts): Pick<Service, "listen" | "drain" | "close" | typeof Symbol.asyncDispose> {
-  const { runtime, log, state } = parts;
-  let server: RunningServer | undefined;
-  let closing: Promise<void> | undefined;
-  const end = async (graceMs: number): Promise<void> => {
-    state.isDraining = true;
-    const stopped = server?.stop();
-    const until = performance.now() + graceMs;
-    while (state.running > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 20));
-    await runtime.close();
-    // What was just ended is still being answered.
-    const kill = setTimeout(() => server?.kill(), 500);
-    await stopped;
-    clearTimeout(kill);
-    parts.closeAudit();
-    log.log.info({}, "closed");
-    log.flush();
-  };
-  const close = (graceMs: number): Promise<void> => (closing ??= end(graceMs));
-  return {
-    async listen() {
-      server = await parts.listen();
-      log.log.info({ url: server.url }, "listening");
-      return server;
-    },
-    drain: (graceMs = parts.graceMs) => close(graceMs),
-    close: () => close(0),
-    [Symbol.asyncDispose]: () => close(0),
-  };
+function serverOf({ host, port, limits, security, tls }: ServiceConfig, onReload: OnReload): Omit<ServeOptions, "fetch"> {
+  const { maxConnections, requestMs = patienceMs[security], stalledReaderMs = patienceMs[security] } = limits;
+  return { host, port, requestMs, stalledReaderMs, maxConnections, ...(tls === undefined ? {} : { tls, onReload }) };
 }
 
 function configError(problem: string): ToolRuntimeError {
@@ -154,43 +161,41 @@ function configError(problem: string): ToolRuntimeError {
 
 function hostsOf({ host, hosts }: ServiceConfig): readonly string[] | "any" {
   if (hosts === "any") return "any";
-  if (hosts === undefined && !loopback.has(host)) {
+  if (hosts === undefined && !isLoopback(host)) {
     throw configError(`it would listen on ${host}; name the hosts that callers use for it under "hosts", or say "any"`);
   }
   return [...loopbackHosts, ...(hosts ?? []).map((name) => name.toLowerCase())];
 }
 
-async function authenticatorOf(config: ServiceConfig, env: NonNullable<ServiceOptions["env"]>) {
-  const tokens = await resolveTokens(config.tokens, env);
-  if (tokens.length > 0) return { authenticate: bearerTokens(tokens), warning: undefined };
-  if (config.security !== "dev") throw configError(`profile "${config.security}" needs at least one token under "tokens"`);
-  if (!loopback.has(config.host)) throw configError(`it would listen on ${config.host} without a token; configure one under "tokens"`);
-  const warning = "No token is configured: everybody on this machine may run tools; fit for development only";
-  return { authenticate: anyone(), warning };
-}
-
 async function openBackends(
-  { backends: { wasm, unsafe, docker }, security }: ServiceConfig,
-  warn: (message: string) => void,
+  { backends: { wasm, unsafe, docker, containerd, remote }, security }: ServiceConfig,
+  { opened, warn }: { readonly opened: AsyncDisposableStack; readonly warn: (message: string) => void },
 ): Promise<Backend[]> {
+  const open = async <N extends keyof BackendOptions>(name: N, backend: BackendOptions[N]): Promise<Backend> => {
+    const one = await openBackend(name, backend);
+    opened.defer(() => one.close());
+    return one;
+  };
   if (unsafe !== undefined && security !== "dev") throw configError(`the backend "unsafe" serves profile "dev" alone, not "${security}"`);
   return [
-    ...(wasm === undefined ? [] : [await openBackend("wasm", security === "hardened" ? { process: {}, ...wasm } : wasm)]),
-    ...(docker === undefined ? [] : [await openBackend("docker", docker)]),
-    ...(unsafe === undefined ? [] : [await openBackend("unsafe", { ...unsafe, warn })]),
+    ...(wasm === undefined ? [] : [await open("wasm", security === "hardened" ? { process: {}, ...wasm } : wasm)]),
+    ...(docker === undefined ? [] : [await open("docker", docker)]),
+    ...(containerd === undefined ? [] : [await open("containerd", containerd)]),
+    ...(remote === undefined ? [] : [await open("remote", remote)]),
+    ...(unsafe === undefined ? [] : [await open("unsafe", { ...unsafe, warn })]),
   ];
 }
 
 /** One runtime for each backend; several stand behind a router, in the order of the configuration. */
 function routeTo(backends: readonly Backend[], { config, tools, secrets }: ServiceOptions, blobs: BlobStore): Runtime {
-  const { resources, maxima, allowsBestEffort, concurrency, security } = config;
+  const { resources, maxima, allowsBestEffort, security } = config;
   const runtimes = backends.map((backend) => {
     const runtime = createRuntime({
       backend,
       security,
       tools,
       blobs,
-      concurrency,
+      concurrency: withQuotas(config),
       allowsBestEffort,
       maxInputBytes: Math.max(64 * 2 ** 20, config.limits.maxUploadBytes ?? 0),
       ...(resources === undefined ? {} : { resources }),

@@ -23,6 +23,8 @@ const meanings: { readonly [C in ErrorCode]?: ErrorCode } = {
   ERR_EXECUTION_NOT_FOUND: "ERR_BACKEND_FAILED",
   ERR_BLOB_NOT_FOUND: "ERR_BACKEND_FAILED",
   ERR_CONFIG_INVALID: "ERR_BACKEND_FAILED",
+  // Something on the way sent it twice.
+  ERR_TOKEN_REPLAYED: "ERR_BACKEND_FAILED",
 };
 
 /** A node may have sent the run on itself. */

@@ -1,8 +1,8 @@
 import type { Capability, Plan, Probe } from "../../backend.ts";
 import { canonicalJson } from "../../internal/json.ts";
 import { isLimit } from "../../limits.ts";
-import { profiles, securityProfiles, stricter, type Isolation } from "../../profile.ts";
-import type { WireBackendList } from "../../wire.ts";
+import { profiles, securityProfiles, stricter, type Isolation, type SecurityProfile } from "../../profile.ts";
+import type { WireBackendList, WireHost } from "../../wire.ts";
 import type { Catalog, Peer } from "./peer.ts";
 
 type WireCapability = WireBackendList["backends"][number]["capabilities"][number];
@@ -33,6 +33,21 @@ export function capabilitiesOf({ backends, security }: Catalog): Capability[] {
   );
 }
 
+/** What a filter of nodes may look at. */
+export interface NodeFacts {
+  readonly name: string;
+  /** Processor and system, where the node says them. */
+  readonly host: WireHost | undefined;
+  readonly security: SecurityProfile;
+  /** Backends that are ready there. */
+  readonly backends: readonly string[];
+}
+
+export function factsOf(name: string, { host, security, backends }: Catalog): NodeFacts {
+  const ready = backends.filter(({ status }) => status === "ready");
+  return { name, host, security, backends: ready.map(({ backend }) => backend) };
+}
+
 /** Whether a node has what the plan was made for. */
 export function canHold(catalog: Catalog, plan: Plan): boolean {
   return capabilitiesOf(catalog).some(
@@ -50,7 +65,12 @@ export function canHold(catalog: Catalog, plan: Plan): boolean {
   );
 }
 
-function noteOf({ name, catalog, failure }: Peer): string {
+function noteOf({ name, catalog, failure, standing }: Peer): string {
+  const { reason, isLiar } = standing;
+  if (reason !== undefined) {
+    const why = isLiar ? "it broke the protocol" : "runs on it failed";
+    return `The node "${name}" is out, as ${why}: ${reason.message}`;
+  }
   if (catalog === undefined) return `The node "${name}" is out: ${failure?.message ?? "it was not asked yet"}`;
   const backends = catalog.backends.map(({ backend, status }) => `${backend} ${status}`).join(", ");
   const tools = catalog.tools === undefined ? "" : `, ${catalog.tools.size} tools`;
@@ -58,16 +78,18 @@ function noteOf({ name, catalog, failure }: Peer): string {
 }
 
 /** What the nodes can do together. */
-export function probeOf(peers: readonly Peer[], catalogMs: number): Probe {
-  const catalogs = peers.flatMap(({ catalog }) => catalog ?? []);
+export function probeOf(peers: readonly Peer[], catalogMs: number, facts: readonly string[] = []): Probe {
+  const catalogs = peers.flatMap(({ catalog, standing }) =>
+    catalog === undefined || (standing.isLiar && !standing.mayServe) ? [] : catalog,
+  );
   const capabilities = new Map(catalogs.flatMap(capabilitiesOf).map((one) => [canonicalJson(one), one]));
-  const notes = peers.map(noteOf);
+  const notes = [...peers.map(noteOf), ...facts];
   const isWhole = catalogs.length === peers.length;
   const validForMs = Math.min(catalogMs, isWhole ? Number.POSITIVE_INFINITY : retryMs, ...catalogs.flatMap(validities));
   if (capabilities.size > 0) return { status: "ready", capabilities: [...capabilities.values()], notes, validForMs };
   return {
     status: "unavailable",
-    reason: `none of its ${peers.length} nodes can run tools: ${notes.join("; ")}`,
+    reason: peers.length === 0 ? "it has no nodes" : `none of its ${peers.length} nodes can run tools: ${notes.join("; ")}`,
     advice: "start a node, or see to its address and token",
     capabilities: [],
     notes,

@@ -12,19 +12,27 @@ const decoder = new TextDecoder();
 
 /**
  * The request's members, its input and files apart: the plan as data. A node that runs in a stricter profile keeps it; limits go
- * as what the task asks for, so that the node holds the lower of them and its own maxima.
+ * as what the task asks for where the caller did, and as ceilings where they come of this side's own defaults.
  */
-export function membersOf(plan: Plan, io: Pick<RunIo, "env" | "secretNames">, security: Catalog["security"]) {
+export function membersOf(
+  plan: Plan,
+  io: Pick<RunIo, "env" | "secretNames">,
+  { security, features }: Pick<Catalog, "security" | "features">,
+) {
   const { manifest, digest } = plan.tool;
   const isOwnProfile = stricter(plan.profile, security) === plan.profile;
   const resources: { [L in Limit]?: number } = {};
   const bestEffort: Limit[] = [];
-  for (const { limit, value, mechanism, origin } of plan.limits) {
+  const atMost: Limit[] = [];
+  for (const { limit, value, mechanism, origin, isCeiling } of plan.limits) {
     // What nobody asked for and nothing enforces has the same default there; in a stricter profile a stricter one.
     if (mechanism === "none" && origin !== "task" && origin !== "runtime") continue;
-    if (origin === "profile" && !isOwnProfile) continue;
+    // As a ceiling it lets the node's own default stand where that is lower.
+    if (origin === "profile" && !isOwnProfile && !features.has("at-most")) continue;
     resources[limit] = value;
     if (mechanism === "none") bestEffort.push(limit);
+    // What the caller did not ask for by himself is no reason to refuse him.
+    else if (features.has("at-most") && (origin !== "task" || isCeiling === true)) atMost.push(limit);
   }
   const secrets = Object.entries(io.secretNames ?? {}).map(([name, secret]) => [name, { secret }] as const);
   const env = { ...io.env, ...Object.fromEntries(secrets) };
@@ -36,6 +44,7 @@ export function membersOf(plan: Plan, io: Pick<RunIo, "env" | "secretNames">, se
     // A request for a profile below the node's own would be refused.
     ...(plan.profile === security || !isOwnProfile ? {} : { security: plan.profile }),
     ...(bestEffort.length === 0 ? {} : { bestEffort }),
+    ...(atMost.length === 0 ? {} : { atMost }),
     ...(deterministic === undefined ? {} : { deterministic: { seed: deterministic.seed, now: deterministic.nowMs } }),
   };
 }
@@ -45,12 +54,32 @@ export function inputOf({ stdin }: Pick<RunIo, "stdin">): string {
   return decoder.decode(stdin);
 }
 
-export function headersOf(io: Pick<RunIo, "id" | "remainingMs">): Record<string, string> {
+export interface Heading {
+  /** The same for the same run on the same node, however often it is sent there. */
+  readonly key: string;
+  readonly ticket: string | undefined;
+  /** Where it is asked once more: the process that was asked first. */
+  readonly instance: string | undefined;
+  readonly lease: string;
+  /** Nothing where the node does not know of windows. */
+  readonly windowBytes: number | undefined;
+}
+
+export function headersOf(
+  io: Pick<RunIo, "id" | "remainingMs">,
+  { key, ticket, instance, lease, windowBytes }: Heading,
+): Record<string, string> {
   const remainingMs = io.remainingMs?.();
   return {
     accept: mediaTypes.ndjson,
     // Not the run's id: who runs a task twice under one id wants two runs.
-    [wireHeaders.idempotencyKey]: crypto.randomUUID(),
+    [wireHeaders.idempotencyKey]: key,
+    ...(ticket === undefined ? {} : { [wireHeaders.ticket]: ticket }),
+    ...(instance === undefined ? {} : { [wireHeaders.instance]: instance }),
+    [wireHeaders.lease]: lease,
+    // What the events have brought is not wanted once more.
+    prefer: "return=minimal",
+    ...(windowBytes === undefined ? {} : { [wireHeaders.window]: String(windowBytes) }),
     // Joins the node's log with the one here.
     ...(requestIdPattern.test(io.id) ? { [wireHeaders.requestId]: io.id } : {}),
     ...(remainingMs === undefined ? {} : { [wireHeaders.deadline]: String(Math.max(1, Math.ceil(remainingMs + deadlineSlackMs))) }),

@@ -121,7 +121,7 @@ function inputOf(input: unknown): { input?: unknown } {
   return input === undefined ? {} : { input };
 }
 
-function backendsFor(name: string | undefined, allowsUnsafe: boolean): readonly BackendName[] {
+export function backendsFor(name: string | undefined, allowsUnsafe: boolean): readonly BackendName[] {
   if (name !== undefined) return [parseBackendName(name)];
   return allowsUnsafe ? ["wasm", "unsafe"] : ["wasm"];
 }
@@ -157,7 +157,7 @@ interface RuntimeChoice extends Omit<OpenOptions, "needsProcesses"> {
 }
 
 /** Opens the backends, and closes them whatever happens. */
-async function withRuntime<T>(
+export async function withRuntime<T>(
   names: readonly BackendName[],
   { security, ...opening }: RuntimeChoice,
   use: (runtime: Runtime, blobs: BlobStore) => Promise<T>,

@@ -1,17 +1,27 @@
+import type { Sql } from "../../internal/execution-tables.ts";
+
 /**
  * The shapes of the bindings that a worker may have, as far as they are used here. Reference:
  * https://developers.cloudflare.com/workers/runtime-apis/bindings/
  */
 
 export interface R2Bucket {
-  get(key: string): Promise<R2Object | null>;
-  head(key: string): Promise<{ readonly size: number } | null>;
-  put(key: string, value: Uint8Array, options: { readonly sha256: string }): Promise<unknown>;
+  get(key: string, options?: { readonly range: { readonly offset: number; readonly length: number } }): Promise<R2Object | null>;
+  head(key: string): Promise<R2Head | null>;
+  /** A stream must have a known length: one of a `FixedLengthStream`. Fails where the bytes are others than the checksum says. */
+  put(key: string, value: Uint8Array | ReadableStream<Uint8Array>, options: { readonly sha256: string }): Promise<unknown>;
+}
+
+export interface R2Head {
+  readonly size: number;
+  /** What the bucket has checked when the object was put. */
+  readonly checksums: { readonly sha256?: ArrayBuffer };
 }
 
 export interface R2Object {
   readonly size: number;
   readonly etag: string;
+  readonly body: ReadableStream<Uint8Array>;
   arrayBuffer(): Promise<ArrayBuffer>;
 }
 
@@ -37,15 +47,8 @@ export interface DurableObjectState {
 }
 
 export interface DurableObjectStorage {
-  readonly sql: SqlStorage;
+  readonly sql: Sql;
   setAlarm(atMs: number): Promise<void>;
-}
-
-export type SqlValue = string | number | null;
-export type SqlRow = Record<string, SqlValue>;
-
-export interface SqlStorage {
-  exec<T extends SqlRow>(query: string, ...values: readonly SqlValue[]): Iterable<T>;
 }
 
 export interface ExecutionContext {

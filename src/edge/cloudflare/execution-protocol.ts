@@ -1,4 +1,6 @@
 import type { ExecutionInfo, ExecutionState, Outcome, StoredEvent } from "../../store.ts";
+import type { KeyClaim, KeyRequest } from "../kept-executions.ts";
+import type { SpendRequest } from "./spent-tokens.ts";
 
 /** What an isolate asks the object of a tenant: one POST each, to the path of this name, JSON in and out. */
 export interface Operations {
@@ -11,10 +13,12 @@ export interface Operations {
   readonly get: { readonly ask: Named; readonly answer: { readonly state?: ExecutionState } };
   /** The kept events after a number; with `waits`, once there are any or it has ended. */
   readonly events: { readonly ask: Named & { readonly after: number; readonly waits: boolean }; readonly answer: Events };
-  readonly claim: { readonly ask: ClaimRequest; readonly answer: Claimed };
+  readonly claim: { readonly ask: KeyRequest; readonly answer: KeyClaim };
   readonly settle: { readonly ask: { readonly key: string; readonly outcome: Outcome; readonly keeps: boolean }; readonly answer: Done };
   readonly wait: { readonly ask: { readonly key: string; readonly executionId: string }; readonly answer: Waited };
   readonly grant: { readonly ask: { readonly digest: string }; readonly answer: Done };
+  /** Of an object that keeps used tokens. */
+  readonly spend: { readonly ask: SpendRequest; readonly answer: { readonly spending: "first" | "seen" | "full" } };
   readonly granted: { readonly ask: { readonly digest: string }; readonly answer: { readonly isGranted: boolean } };
 }
 
@@ -37,17 +41,6 @@ export interface Events {
   /** Whether no more will come. */
   readonly isOver: boolean;
 }
-
-export interface ClaimRequest {
-  readonly key: string;
-  readonly fingerprint: string;
-  readonly executionId: string;
-}
-
-export type Claimed =
-  | { readonly kind: "first" }
-  | { readonly kind: "conflict" }
-  | { readonly kind: "repeat"; readonly executionId: string; readonly outcome?: Outcome };
 
 export interface Waited {
   /** Absent where nobody remembers how it ended. */

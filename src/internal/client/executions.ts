@@ -103,15 +103,19 @@ export class Executions {
     const { signal } = call;
     const key = options.idempotencyKey ?? crypto.randomUUID();
     let repeated = 0;
+    let ticket: Record<string, string> = {};
     const { body, headers: own } = await this.#bodyOf(task, call);
     const attempt = async (): Promise<T> => {
       // Under the same key a run that has failed would be answered with its failure.
       const name = repeated === 0 ? key : `${key}.${repeated}`;
-      const all = { ...headers, ...own, [wireHeaders.idempotencyKey]: name, ...call.headers() };
+      const all = { ...headers, ...own, [wireHeaders.idempotencyKey]: name, ...call.headers(), ...ticket };
       try {
         return await send({ method: "POST", path: "/v1/executions", headers: all, body, signal, startsTool: true });
       } catch (error) {
-        if (error instanceof ToolRuntimeError && error.started) repeated++;
+        if (error instanceof ToolRuntimeError) {
+          if (error.started) repeated++;
+          ticket = typeof error.details["ticket"] === "string" ? { [wireHeaders.ticket]: error.details["ticket"] } : {};
+        }
         throw error;
       }
     };
@@ -222,7 +226,7 @@ function pathOf(id: string): string {
   return `/v1/executions/${encodeURIComponent(id)}`;
 }
 
-function refText({ name, version, digest }: Exclude<RunTask["tool"], string>): string {
+export function refText({ name, version, digest }: Exclude<RunTask["tool"], string>): string {
   const exact = digest ?? version;
   return exact === undefined ? name : `${name}@${exact}`;
 }

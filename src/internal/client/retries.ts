@@ -31,13 +31,15 @@ export async function withRetries<T>(work: (attempt: number) => Promise<T>, rule
 }
 
 /** How long to wait before the next try; nothing where there is to be none. */
-function pauseBefore(attempt: number, error: unknown, { mayRunTwice, remainingMs, signal }: RetryRules): number | undefined {
+export function pauseBefore(attempt: number, error: unknown, { mayRunTwice, remainingMs, signal }: RetryRules): number | undefined {
   if (!(error instanceof ToolRuntimeError) || signal.aborted) return undefined;
   if (!error.retryable || (error.started && !mayRunTwice)) return undefined;
   const advised = error.details["retryAfterMs"];
   const least = typeof advised === "number" && advised >= 0 ? advised : 0;
   if (least > maxAdvisedMs) return undefined;
-  const pauseMs = least + Math.random() * Math.min(maxPauseMs, firstPauseMs * 2 ** attempt);
+  // Whoever has a ticket is awaited at that time, and not after it.
+  const isAwaited = typeof error.details["ticket"] === "string" && least > 0;
+  const pauseMs = isAwaited ? least : least + Math.random() * Math.min(maxPauseMs, firstPauseMs * 2 ** attempt);
   return pauseMs < remainingMs() ? pauseMs : undefined;
 }
 

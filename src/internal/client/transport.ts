@@ -2,6 +2,9 @@ import { ToolRuntimeError } from "../../errors.ts";
 import { mediaTypes, problemSchema, type Problem } from "../../wire.ts";
 import { joinBytes } from "./bytes.ts";
 import { abortedError, answerInvalid, connectionFailed, errorOfProblem, type Asked } from "./failures.ts";
+import { digestOf, digestOfHex, knownBody, type Body, type Signer } from "./signing.ts";
+
+export type { SignedRequest, Signer } from "./signing.ts";
 
 /** The part of `fetch` that is used; on Node it may be one with a dispatcher of its own. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -12,6 +15,8 @@ export type Token = string | (() => string | Promise<string>);
 export interface TransportOptions {
   readonly url: string;
   readonly token?: Token;
+  /** Makes a token for each request that is good for it alone. It goes before `token`. */
+  readonly signer?: Signer;
   readonly fetch?: Fetch;
   /** How errors call who is asked. */
   readonly peer: string;
@@ -20,11 +25,13 @@ export interface TransportOptions {
 }
 
 export interface Sending {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
   /** From the service's root, with a slash first. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array | FormData | ReadableStream<Uint8Array>;
+  readonly body?: Body;
+  /** Of a body that is a stream, where it is known: `sha256:…`. Without it a stream that is to be signed is read first. */
+  readonly bodyDigest?: string;
   readonly signal: AbortSignal;
   /** Whether a tool may run because of it. Default `false`. */
   readonly startsTool?: boolean;
@@ -41,7 +48,7 @@ const maxProblemBytes = 16 * 2 ** 20;
 const strict = new TextDecoder("utf-8", { fatal: true });
 
 /** Reads the address of a service. @throws `ERR_ARGUMENT_INVALID`. */
-function baseOf({ url, token, insecureHttp }: TransportOptions): string {
+function baseOf({ url, token, signer, insecureHttp }: TransportOptions): string {
   const invalid = (why: string): ToolRuntimeError =>
     new ToolRuntimeError("ERR_ARGUMENT_INVALID", `Cannot use the url of a service: ${why}`, { details: { option: "url" } });
   if (!URL.canParse(url)) throw invalid('it is none; it takes one as "https://tools.example"');
@@ -49,7 +56,7 @@ function baseOf({ url, token, insecureHttp }: TransportOptions): string {
   if (parsed.protocol !== "https:" && parsed.protocol !== "http:") throw invalid("it is neither https nor http");
   if (parsed.username !== "" || parsed.password !== "") throw invalid('it has a name or password in it; give a "token"');
   // Whoever is on the way could take the token and run tools with it.
-  if (token !== undefined && parsed.protocol === "http:" && !loopback.test(parsed.hostname) && insecureHttp !== true) {
+  if ((token ?? signer) !== undefined && parsed.protocol === "http:" && !loopback.test(parsed.hostname) && insecureHttp !== true) {
     throw invalid("it would send the token in the clear to another machine; use https, or set insecureHttp");
   }
   return `${parsed.origin}${parsed.pathname.replace(/\/+$/, "")}`;
@@ -60,6 +67,7 @@ export class Transport {
   readonly peer: string;
   readonly #base: string;
   readonly #token: Token | undefined;
+  readonly #signer: Signer | undefined;
   readonly #fetch: Fetch;
 
   /** @throws `ERR_ARGUMENT_INVALID`. */
@@ -67,6 +75,7 @@ export class Transport {
     this.peer = options.peer;
     this.#base = baseOf(options);
     this.#token = options.token;
+    this.#signer = options.signer;
     this.#fetch = options.fetch ?? ((url, init) => fetch(url, init));
   }
 
@@ -75,8 +84,10 @@ export class Transport {
    *
    * @throws what the service says in a problem document, `ERR_CONNECTION_FAILED`, `ERR_ANSWER_INVALID`, `ERR_ABORTED`.
    */
-  async send({ method, path, headers, body, signal, startsTool = false }: Sending): Promise<Response> {
+  async send(sending: Sending): Promise<Response> {
+    const { signal, startsTool = false } = sending;
     if (signal.aborted) throw abortedError(signal, false);
+    const { method, path, headers, body } = this.#signer === undefined ? sending : await this.#sign(sending, this.#signer);
     const asked: Asked = { peer: this.peer, mayHaveStarted: startsTool };
     const init: RequestInit & { duplex?: "half" } = {
       method,
@@ -97,9 +108,24 @@ export class Transport {
     throw await this.#refusal(response, asked, signal);
   }
 
+  /** The request with its token, and with its body as bytes unless its digest is known. @throws `ERR_UNAUTHORIZED`, `ERR_INPUT_TOO_LARGE`. */
+  async #sign(sending: Sending, signer: Signer): Promise<Sending> {
+    const { method, path, body, headers, bodyDigest } = sending;
+    const isStream = body instanceof ReadableStream && bodyDigest !== undefined;
+    const { bytes, contentType } = isStream ? { bytes: undefined, contentType: undefined } : await knownBody(body);
+    const digest = isStream ? digestOfHex(bodyDigest) : await digestOf(bytes);
+    const { pathname, search } = new URL(`${this.#base}${path}`);
+    const token = await this.#askToken(() => signer({ method, target: pathname + search, bodyDigest: digest }));
+    const type = contentType === undefined ? {} : { "content-type": contentType };
+    const signed = { ...headers, ...type, authorization: `Bearer ${token}` };
+    return { ...sending, headers: signed, ...(bytes === undefined ? {} : { body: bytes }) };
+  }
+
   /** @throws `ERR_UNAUTHORIZED` where there is no token to be had, `ERR_ARGUMENT_INVALID` for what no header can hold. */
   async #headers(own: Readonly<Record<string, string>> = {}): Promise<Headers> {
-    const token = typeof this.#token === "function" ? await this.#askToken(this.#token) : this.#token;
+    // A signed request has its token already.
+    const given = this.#signer === undefined ? this.#token : undefined;
+    const token = typeof given === "function" ? await this.#askToken(given) : given;
     try {
       return new Headers({ ...own, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) });
     } catch {

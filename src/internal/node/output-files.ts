@@ -1,14 +1,10 @@
 import { constants } from "node:fs";
-import { open, opendir } from "node:fs/promises";
+import { lstat, open, opendir, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import type { OutputFile } from "../../backend.ts";
+import type { RunIo } from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { formatLimit } from "../../limits.ts";
-
-export interface OutputCaps {
-  readonly maxFiles: number;
-  readonly maxBytes: number;
-}
+import { fileStream } from "./file-stream.ts";
 
 /** Folders that are looked into; a tool may make any number. */
 const maxFolders = 4096;
@@ -20,14 +16,41 @@ function overLimit(why: string, details: Record<string, unknown>): ToolRuntimeEr
 }
 
 /**
- * Reads the regular files of a folder, whole; links and special files are left out.
+ * Hands over the regular files of a folder, one after the other; links and special files are left out. The folder can go when it has
+ * settled.
  *
- * @throws `ERR_LIMIT_DISK` where there are more files or bytes than the caps allow.
+ * @throws `ERR_LIMIT_DISK` where there are more files or bytes than may come out; then none is handed over.
  */
-export async function collectOutputFiles(folder: string, caps: OutputCaps): Promise<OutputFile[]> {
-  const files: OutputFile[] = [];
+export async function handOverFiles(folder: string, io: Pick<RunIo, "file" | "maxOutputFiles">, maxBytes: number): Promise<void> {
+  let room = maxBytes;
+  for (const path of await listFiles(folder, io.maxOutputFiles, maxBytes)) {
+    const handle = await open(join(folder, path), openFlags);
+    try {
+      const stat = await handle.stat();
+      if (!stat.isFile()) continue;
+      room -= stat.size;
+      if (room < 0) throw overBytes(maxBytes);
+      await io.file({ path, content: streamOf(handle, stat.size) });
+    } finally {
+      // The stream that was read to its end has closed it.
+      await handle.close().catch(() => undefined);
+    }
+  }
+}
+
+function streamOf(handle: FileHandle, size: number): ReadableStream<Uint8Array> {
+  return fileStream({ open: async () => handle, start: 0, end: size });
+}
+
+function overBytes(maxBytes: number): ToolRuntimeError {
+  return overLimit(`they are over ${formatLimit("disk", maxBytes)} together`, { limit: "disk", value: maxBytes });
+}
+
+/** The paths in order. Threat: a tool makes files without end; what is too much ends the search. */
+async function listFiles(folder: string, maxFiles: number, maxBytes: number): Promise<string[]> {
+  const paths: string[] = [];
   const pending = [""];
-  let room = caps.maxBytes;
+  let room = maxBytes;
   for (let seen = 0; pending.length > 0; seen++) {
     const relative = pending.pop() ?? "";
     if (seen >= maxFolders) throw overLimit(`there are more than ${maxFolders} folders`, { limit: "disk", maxFolders });
@@ -35,30 +58,11 @@ export async function collectOutputFiles(folder: string, caps: OutputCaps): Prom
       const path = relative === "" ? entry.name : `${relative}/${entry.name}`;
       if (entry.isDirectory()) pending.push(path);
       if (!entry.isFile()) continue;
-      if (files.length >= caps.maxFiles) {
-        throw overLimit(`there are more than ${caps.maxFiles}`, { limit: "disk", maxOutputFiles: caps.maxFiles });
-      }
-      const bytes = await readWhole(join(folder, path), room, caps);
-      if (bytes === undefined) continue;
-      room -= bytes.length;
-      files.push({ path, bytes });
+      if (paths.length >= maxFiles) throw overLimit(`there are more than ${maxFiles}`, { limit: "disk", maxOutputFiles: maxFiles });
+      room -= (await lstat(join(folder, path))).size;
+      if (room < 0) throw overBytes(maxBytes);
+      paths.push(path);
     }
   }
-  return files.sort((a, b) => (a.path < b.path ? -1 : 1));
-}
-
-/** `undefined` for what is no regular file any more. */
-async function readWhole(path: string, room: number, caps: OutputCaps): Promise<Uint8Array | undefined> {
-  const handle = await open(path, openFlags);
-  try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) return undefined;
-    if (stat.size > room) {
-      const most = formatLimit("disk", caps.maxBytes);
-      throw overLimit(`they are over ${most} together`, { limit: "disk", value: caps.maxBytes });
-    }
-    return new Uint8Array(await handle.readFile());
-  } finally {
-    await handle.close();
-  }
+  return paths.sort();
 }

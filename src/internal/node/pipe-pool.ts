@@ -28,9 +28,14 @@ export class PipePool {
 
   /** @throws where mkfifo(1) is missing or fails, or the process has too many open files. */
   async take(): Promise<Pipe> {
+    return openPipe(await this.takePath());
+  }
+
+  /** A pipe by its name, for another process to open. Whoever took it opens and unlinks it. */
+  async takePath(): Promise<string> {
     for (;;) {
       const path = this.#ready.pop();
-      if (path !== undefined) return openPipe(path);
+      if (path !== undefined) return path;
       await this.fill();
     }
   }

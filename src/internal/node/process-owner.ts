@@ -66,6 +66,20 @@ export function parseOwner(text: string): ProcessOwner | undefined {
   return { pid: Number(pid), startTicks, namespace, boot };
 }
 
+/** When an owner of this boot was started, in ms since 1970; nothing for one of another boot. */
+export function startedAtOf({ boot, startTicks }: Pick<ProcessOwner, "boot" | "startTicks">): number | undefined {
+  if (boot !== currentBoot()) return undefined;
+  // The time of the boot, in seconds, from proc_stat(5).
+  const bootAt = /^btime (\d+)$/m.exec(readFileSync("/proc/stat", "latin1"))?.[1];
+  return bootAt === undefined ? undefined : Number(bootAt) * 1000 + Number(startTicks) * tickMs;
+}
+
+/** The owner that a text starts with, where it has surely ended. */
+export function goneOwner(text: string): ProcessOwner | undefined {
+  const owner = parseOwner(text);
+  return owner !== undefined && isGone(owner) ? owner : undefined;
+}
+
 /** Whether the process has surely ended. One of another PID namespace cannot be judged from here and counts as alive. */
 export function isGone(owner: ProcessOwner): boolean {
   if (owner.boot !== currentBoot()) return true;

@@ -50,7 +50,7 @@ export async function createRunFolder(path: string, stdin: Uint8Array, files: re
   for (const file of files) {
     const target = join(work, file.path);
     await mkdir(dirname(target), { recursive: true });
-    await writeFile(target, file.bytes, { mode: 0o444, flag: "wx" });
+    await writeFile(target, file.stream(), { mode: 0o444, flag: "wx" });
   }
   return folder;
 }

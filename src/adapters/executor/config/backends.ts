@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { bytes, ms } from "./quantities.ts";
+import { remoteSchema, resolveRemote } from "./remote.ts";
 
 const wasmSchema = z.strictObject({
   maxArtifactBytes: bytes.exactOptional(),
@@ -41,22 +42,42 @@ const dockerSchema = z.strictObject({
   maxOutputBytes: bytes.exactOptional(),
 });
 
+const containerdSchema = z.strictObject({
+  socketPath: z.string().min(1).exactOptional().describe("The daemon's Unix socket, on this host"),
+  namespace: z.string().min(1).exactOptional().describe("Where the daemon has the images, and makes everything"),
+  snapshotter: z.string().min(1).exactOptional(),
+  runtimePath: z.string().min(1).exactOptional().describe("The runtime program; by default the runc in a system's usual folders"),
+  acceptEngines: z.array(z.string()).exactOptional().describe('Engines below their floor that are taken all the same: "runc@1.1.5"'),
+  scratch: z.string().exactOptional(),
+  maxContainers: z.int().positive().exactOptional(),
+  maxOutputBytes: bytes.exactOptional(),
+});
+
 export const backendsSchema = z
-  .strictObject({ wasm: wasmSchema.exactOptional(), unsafe: unsafeSchema.exactOptional(), docker: dockerSchema.exactOptional() })
+  .strictObject({
+    wasm: wasmSchema.exactOptional(),
+    unsafe: unsafeSchema.exactOptional(),
+    docker: dockerSchema.exactOptional(),
+    containerd: containerdSchema.exactOptional(),
+    remote: remoteSchema.exactOptional(),
+  })
   .refine((backends) => Object.keys(backends).length > 0, "must name at least one backend")
   .prefault({ wasm: {} });
 
 type Backends = z.output<typeof backendsSchema>;
 
 /** Makes the paths absolute. */
-export function resolveFolders({ wasm, unsafe, docker }: Backends, at: (path: string) => string): Backends {
+export function resolveFolders({ wasm, unsafe, docker, containerd, remote }: Backends, at: (path: string) => string): Backends {
   const cacheFolder = wasm?.components?.cacheFolder;
   const withCache = cacheFolder === undefined ? wasm : { ...wasm, components: { ...wasm?.components, cacheFolder: at(cacheFolder) } };
   const withScratch = unsafe?.scratch === undefined ? unsafe : { ...unsafe, scratch: at(unsafe.scratch) };
   const dockerAt = docker?.scratch === undefined ? docker : { ...docker, scratch: at(docker.scratch) };
+  const containerdAt = containerd?.scratch === undefined ? containerd : { ...containerd, scratch: at(containerd.scratch) };
   return {
     ...(withCache === undefined ? {} : { wasm: withCache }),
     ...(withScratch === undefined ? {} : { unsafe: withScratch }),
     ...(dockerAt === undefined ? {} : { docker: dockerAt }),
+    ...(containerdAt === undefined ? {} : { containerd: containerdAt }),
+    ...(remote === undefined ? {} : { remote: resolveRemote(remote, at) }),
   };
 }

@@ -1,8 +1,9 @@
 import { ToolRuntimeError } from "../../../errors.ts";
 
-export function configError(source: string, problem: string, cause?: unknown): ToolRuntimeError {
-  return new ToolRuntimeError("ERR_CONFIG_INVALID", `Cannot use the configuration ${JSON.stringify(source)}: ${problem}`, {
-    details: { source, problem },
+/** `where` is a key, or a file with line and column, or a file. */
+export function configError(where: string, problem: string, cause?: unknown): ToolRuntimeError {
+  return new ToolRuntimeError("ERR_CONFIG_INVALID", `Cannot use the configuration: ${where}: ${problem}`, {
+    details: { where, problem },
     ...(cause === undefined ? {} : { cause }),
   });
 }

@@ -25,7 +25,7 @@ export async function resolveTokens(
 ): Promise<BearerToken[]> {
   return Promise.all(
     tokens.map(async ({ token, file, env: variable, principal, tenant, scopes: some }, index) => {
-      const source = `/tokens/${index}`;
+      const source = `tokens[${index}]`;
       const value = token ?? (variable === undefined ? await readToken(file ?? "", source) : env[variable]);
       if (value === undefined) throw configError(source, `the environment variable "${variable}" is not set`);
       if (!tokenPattern.test(value)) {

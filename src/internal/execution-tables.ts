@@ -1,7 +1,14 @@
-import type { ExecutionInfo, ExecutionState, Outcome, StoredEvent } from "../../store.ts";
-import type { DurableObjectStorage, SqlRow, SqlValue } from "./bindings.ts";
+import type { ExecutionInfo, ExecutionState, Outcome, StoredEvent } from "../store.ts";
 
-/** A row holds at most 2 MB, and a character takes at most three bytes. */
+export type SqlValue = string | number | null;
+export type SqlRow = Record<string, SqlValue>;
+
+/** SQLite as it is used here; a Durable Object's storage has this shape. */
+export interface Sql {
+  exec<T extends SqlRow>(query: string, ...values: readonly SqlValue[]): Iterable<T>;
+}
+
+/** A row of a Durable Object holds at most 2 MB, and a character takes at most three bytes. */
 const maxPartCharacters = 512 * 1024;
 
 const schema = [
@@ -28,12 +35,16 @@ export interface HeldKey {
   readonly outcome?: Outcome;
 }
 
-/** An execution whose isolate has not been heard of. */
+/** An execution of which nobody can say any more how it goes. */
 export interface LostExecution {
   readonly id: string;
+  /** Whether its tool may have. */
   readonly hasStarted: boolean;
   readonly lastSeq: number;
 }
+
+/** `starting` is shown as accepted: whether the tool has started is not known. */
+type StoredStatus = ExecutionState["status"] | "starting";
 
 interface Totals extends SqlRow {
   readonly count: number;
@@ -53,20 +64,29 @@ function partsOf(text: string): string[] {
   return parts;
 }
 
-/** What an object keeps, as tables. Every method is one step: nothing else happens to the object meanwhile. */
+/** What a store keeps, as tables. Every method is one step: nothing else happens to the store meanwhile. */
 export class ExecutionTables {
-  readonly #storage: DurableObjectStorage;
-  #executions: number;
-  #executionCharacters: number;
-  #keys: number;
-  #keyCharacters: number;
-  #grants: number;
+  readonly #sql: Sql;
+  #executions = 0;
+  #executionCharacters = 0;
+  #keys = 0;
+  #keyCharacters = 0;
+  #grants = 0;
   /** Orders what ends, is settled or is used: clocks stand still and run back. */
-  #order: number;
+  #order = 0;
 
-  constructor(storage: DurableObjectStorage) {
-    this.#storage = storage;
+  constructor(sql: Sql) {
+    this.#sql = sql;
+  }
+
+  /** Makes what is not there yet, and counts what is. Before anything is written. */
+  open(): void {
     for (const statement of schema) this.#run(statement);
+    this.count();
+  }
+
+  /** Counts again, after what was written has been taken back. */
+  count(): void {
     const executions = this.#first<Totals>("SELECT COUNT(*) AS count, COALESCE(SUM(characters), 0) AS characters FROM executions");
     const keys = this.#first<Totals>("SELECT COUNT(*) AS count, COALESCE(SUM(characters), 0) AS characters FROM keys");
     const grants = this.#first<Totals>("SELECT COUNT(*) AS count, 0 AS characters FROM grants");
@@ -82,7 +102,7 @@ export class ExecutionTables {
   }
 
   #all<T extends SqlRow>(query: string, ...values: readonly SqlValue[]): T[] {
-    return [...this.#storage.sql.exec<T>(query, ...values)];
+    return [...this.#sql.exec<T>(query, ...values)];
   }
 
   #first<T extends SqlRow>(query: string, ...values: readonly SqlValue[]): T | undefined {
@@ -118,6 +138,13 @@ export class ExecutionTables {
 
   cancel(id: string): void {
     this.#run("UPDATE executions SET is_cancelled = 1 WHERE id = ? AND lease_ms IS NOT NULL", id);
+  }
+
+  /** From here on its tool may have started, and only `start` says that it has. Whether it is there and has not ended. */
+  prepareStart(id: string): boolean {
+    const found = this.#first<{ status: string }>("SELECT status FROM executions WHERE id = ? AND lease_ms IS NOT NULL", id);
+    if (found?.status === "accepted") this.#run("UPDATE executions SET status = 'starting' WHERE id = ?", id);
+    return found !== undefined;
   }
 
   start(id: string): void {
@@ -159,8 +186,16 @@ export class ExecutionTables {
     this.#charge(id, outcome.json.length);
   }
 
+  /** Whose it is, and whether it has ended. */
+  owner(id: string): { readonly tenant: string; readonly hasEnded: boolean } | undefined {
+    const row = this.#first<{ info: string; status: string }>("SELECT info, status FROM executions WHERE id = ?", id);
+    if (row === undefined) return undefined;
+    const { tenant } = JSON.parse(row.info) as ExecutionInfo;
+    return { tenant, hasEnded: row.status === "ended" };
+  }
+
   execution(id: string): ExecutionState | undefined {
-    const row = this.#first<{ info: string; status: ExecutionState["status"]; ended_at: string | null; outcome: string | null }>(
+    const row = this.#first<{ info: string; status: StoredStatus; ended_at: string | null; outcome: string | null }>(
       "SELECT info, status, ended_at, outcome FROM executions WHERE id = ?",
       id,
     );
@@ -168,7 +203,7 @@ export class ExecutionTables {
     const { info, status, ended_at: endedAt, outcome } = row;
     return {
       ...(JSON.parse(info) as ExecutionInfo),
-      status,
+      status: status === "starting" ? "accepted" : status,
       ...(endedAt === null ? {} : { endedAt }),
       ...(outcome === null ? {} : { outcome: this.#readAnswer(`execution ${id}`, outcome) }),
     };
@@ -200,12 +235,22 @@ export class ExecutionTables {
       endedBeforeMs,
     );
     if (row === undefined) return false;
-    this.#run("DELETE FROM events WHERE id = ?", row.id);
-    this.#run("DELETE FROM answers WHERE owner = ?", `execution ${row.id}`);
-    this.#run("DELETE FROM executions WHERE id = ?", row.id);
-    this.#executions--;
-    this.#executionCharacters -= row.characters;
+    this.#drop(row);
     return true;
+  }
+
+  /** Forgets an execution as if it had never been. */
+  drop(id: string): void {
+    const row = this.#first<{ id: string; characters: number }>("SELECT id, characters FROM executions WHERE id = ?", id);
+    if (row !== undefined) this.#drop(row);
+  }
+
+  #drop({ id, characters }: { readonly id: string; readonly characters: number }): void {
+    this.#run("DELETE FROM events WHERE id = ?", id);
+    this.#run("DELETE FROM answers WHERE owner = ?", `execution ${id}`);
+    this.#run("DELETE FROM executions WHERE id = ?", id);
+    this.#executions--;
+    this.#executionCharacters -= characters;
   }
 
   lostExecutions(nowMs: number): LostExecution[] {
@@ -213,7 +258,7 @@ export class ExecutionTables {
       `SELECT id, status, (SELECT COALESCE(MAX(seq), 1) FROM events WHERE events.id = executions.id) AS last
        FROM executions WHERE lease_ms <= ?`,
       nowMs,
-    ).map(({ id, status, last }) => ({ id, hasStarted: status === "running", lastSeq: last }));
+    ).map(({ id, status, last }) => ({ id, hasStarted: status !== "accepted", lastSeq: last }));
   }
 
   key(key: string): HeldKey | undefined {
