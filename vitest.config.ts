@@ -3,15 +3,20 @@ import { defineConfig } from "vitest/config";
 
 /** What takes minutes, asks the same of more engines, or asks the same again through another way: `.ci/run` has all of it. */
 const leftToCi = [
-  "test/conformance/wrong.test.ts",
-  "test/conformance/docker.test.ts",
+  "test/conformance/{wrong,docker,containerd,gvisor}.test.ts",
   "test/remote/conformance.test.ts",
   "test/edge-abuse/*.test.ts",
+  "test/edge-worker/{deploy,reset,store}.test.ts",
   "test/wasm-loader/{abuse,conformance,hostile}.test.ts",
-  "test/engines/{identity,workerd-abuse}.test.ts",
-  "test/abuse/{wasm-mutations,teeth,service-slow,service-disconnect}.test.ts",
+  "test/wasm-build/workerd.test.ts",
+  "test/wasm-javascript/{abuse,engines}.test.ts",
+  "test/engines/*.test.ts",
+  "test/abuse/{containerd,docker,gvisor,wasm-mutations,teeth,service-slow,service-disconnect}.test.ts",
+  "test/client/engines.test.ts",
   "test/hosts/*.test.ts",
-  "test/cli/deploy.test.ts",
+  "test/fleet/*.test.ts",
+  "test/tools/native.test.ts",
+  "test/cli/{deploy,prove}.test.ts",
 ];
 /** Whoever names a file means it. */
 const isWhole = env["TOOLRUNTIME_WHOLE"] === "1" || argv.some((word) => word.startsWith("test/"));

@@ -6,6 +6,7 @@ import { benchHttp } from "./http.ts";
 import { toText, type BenchTable, type Effort } from "./measure.ts";
 import { engines, type Engine } from "./meter-engines.ts";
 import { benchMeter, type Report } from "./meter.ts";
+import { benchRemote } from "./remote.ts";
 
 interface Options extends Effort {
   readonly engines: readonly Engine[];
@@ -23,6 +24,7 @@ const benches: Readonly<Record<string, Bench>> = {
   meter: benchMeter,
   abuse: benchAbuse,
   edge: ofTables(benchEdge),
+  remote: ofTables(benchRemote),
 };
 
 const help = `Usage: npm run bench -- [${Object.keys(benches).join(" | ")}] [options]

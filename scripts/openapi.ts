@@ -2,14 +2,21 @@ import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { Hono } from "hono";
 import { describeRoute, generateSpecs, resolver, type DescribeRouteOptions } from "hono-openapi";
+import { batchEventSchema, batchSchema } from "../src/internal/batch/messages.ts";
+import { batchRequestSchema } from "../src/internal/batch/request.ts";
 import {
+  ackRequestSchema,
+  ackSchema,
   backendListSchema,
   blobSchema,
+  capacitySchema,
   eventListSchema,
   eventSchema,
   executionRequestSchema,
   executionSchema,
   healthSchema,
+  leaseRequestSchema,
+  leaseSchema,
   mediaTypes,
   problemSchema,
   resultSchema,
@@ -18,7 +25,7 @@ import {
   wireHeaders,
 } from "../src/wire.ts";
 
-type Method = "get" | "post" | "delete";
+type Method = "get" | "post" | "put" | "delete";
 type Responses = NonNullable<DescribeRouteOptions["responses"]>;
 type Content = NonNullable<Extract<Responses[string], { content?: unknown }>["content"]>;
 
@@ -34,6 +41,11 @@ const problem: Responses[string] = {
 const streams: Content = {
   [mediaTypes.ndjson]: { schema: resolver(eventSchema) },
   [mediaTypes.sse]: { schema: resolver(eventSchema) },
+};
+
+const batchStreams: Content = {
+  [mediaTypes.ndjson]: { schema: resolver(batchEventSchema) },
+  [mediaTypes.sse]: { schema: resolver(batchEventSchema) },
 };
 
 function header(name: string, description: string) {
@@ -54,8 +66,14 @@ export const routes = {
     tags: ["executions"],
     parameters: [
       header("accept", `${mediaTypes.json}, ${mediaTypes.ndjson} or ${mediaTypes.sse}`),
-      header("prefer", '"respond-async" answers 202 at once; "wait=10" waits up to 10 s before that'),
+      header(
+        "prefer",
+        '"respond-async" answers 202 at once; "wait=10" waits up to 10 s before that; "return=minimal" leaves out of a streamed result what its events have said',
+      ),
+      header(wireHeaders.window, "Bytes of output that may be under way to a reader that acknowledges them"),
       header(wireHeaders.idempotencyKey, "The same key and request run once, whoever sends them how often"),
+      header(wireHeaders.ticket, "From a 429 that said when to come again: the place that was kept"),
+      header(wireHeaders.lease, "The run is ended when nobody renews this lease"),
       header(wireHeaders.deadline, "Milliseconds from now, queue included"),
     ],
     requestBody: {
@@ -116,6 +134,83 @@ export const routes = {
       default: problem,
     },
   },
+  "post /v1/batches": {
+    operationId: "runBatch",
+    summary: "Run a tool over many inputs",
+    description:
+      "Gives each input exactly one item, as it is ready. In NDJSON the first line is the batch without its inputs, and each further line an input, as many as one likes.",
+    tags: ["batches"],
+    parameters: [
+      header("accept", `${mediaTypes.ndjson} or ${mediaTypes.sse}`),
+      header("prefer", '"respond-async" answers 202 at once, and the batch goes on without the connection'),
+      header(wireHeaders.idempotencyKey, "Each input runs once under the same key: sent again, the batch goes on where it was"),
+    ],
+    requestBody: {
+      required: true,
+      content: {
+        [mediaTypes.json]: { schema: resolver(batchRequestSchema) },
+        [mediaTypes.ndjson]: { schema: { type: "string", description: "A BatchRequest without inputs, then an input a line" } },
+      },
+    },
+    responses: {
+      200: { description: "The items as they come, and how it ended", content: batchStreams },
+      202: json("Accepted; see Location", batchSchema),
+      default: problem,
+    },
+  },
+  "get /v1/batches/:id": {
+    operationId: "getBatch",
+    summary: "The state of a batch",
+    tags: ["batches"],
+    parameters: [path("id", "The batch")],
+    responses: { 200: json("How far it is, or how it ended", batchSchema), default: problem },
+  },
+  "delete /v1/batches/:id": {
+    operationId: "cancelBatch",
+    summary: "Cancel a batch",
+    tags: ["batches"],
+    parameters: [path("id", "The batch")],
+    responses: { 200: json("It has ended, in this way", batchSchema), default: problem },
+  },
+  "get /v1/batches/:id/items": {
+    operationId: "getBatchItems",
+    summary: "The items of a batch that was asked for with respond-async",
+    tags: ["batches"],
+    parameters: [
+      path("id", "The batch"),
+      {
+        in: "query",
+        name: "after",
+        description: "The sequence number of the last item that is known; -1 for all",
+        schema: { type: "integer" },
+      },
+    ],
+    responses: { 200: { description: "All until it has ended", content: batchStreams }, default: problem },
+  },
+  "post /v1/tools": {
+    operationId: "putTool",
+    summary: "Send a tool",
+    description: "Where the service takes tools. It is found by its digest alone.",
+    tags: ["tools"],
+    parameters: [{ in: "query", name: "digest", required: true, description: "The tool's digest", schema: { type: "string" } }],
+    requestBody: {
+      required: true,
+      content: {
+        [mediaTypes.multipart]: {
+          schema: {
+            type: "object",
+            required: ["manifest"],
+            properties: {
+              manifest: { type: "string", contentMediaType: mediaTypes.json, description: "The manifest, with its artifacts' digests" },
+              wasm: { type: "string", format: "binary" },
+              code: { type: "string", format: "binary" },
+            },
+          },
+        },
+      },
+    },
+    responses: { 201: json("It is here", toolSchema), default: problem },
+  },
   "get /v1/tools": {
     operationId: "listTools",
     summary: "All tools",
@@ -142,6 +237,29 @@ export const routes = {
     tags: ["backends"],
     responses: { 200: json("The backends with their probes", backendListSchema), default: problem },
   },
+  "get /v1/capacity": {
+    operationId: "getCapacity",
+    summary: "How full the backends are",
+    tags: ["backends"],
+    responses: { 200: json("Running and waiting runs, and how many there may be", capacitySchema), default: problem },
+  },
+  "post /v1/executions/:id/ack": {
+    operationId: "acknowledge",
+    summary: "Say how much output was taken",
+    description: `Of a run that was started with the header ${wireHeaders.window}: beyond so many bytes that are not acknowledged its tool is held.`,
+    tags: ["executions"],
+    parameters: [path("id", "The execution")],
+    requestBody: { required: true, content: { [mediaTypes.json]: { schema: resolver(ackRequestSchema) } } },
+    responses: { 200: json("It is noted", ackSchema), default: problem },
+  },
+  "put /v1/leases/:id": {
+    operationId: "renewLease",
+    summary: "Keep the runs under a lease going",
+    tags: ["executions"],
+    parameters: [path("id", "1 to 64 of A-Z a-z 0-9 _ -")],
+    requestBody: { required: true, content: { [mediaTypes.json]: { schema: resolver(leaseRequestSchema) } } },
+    responses: { 200: json("It is renewed", leaseSchema), default: problem },
+  },
   "post /v1/blobs": {
     operationId: "putBlob",
     summary: "Upload a file",
@@ -153,9 +271,15 @@ export const routes = {
   "get /v1/blobs/:digest": {
     operationId: "getBlob",
     summary: "Download a file",
+    description: "HEAD says whether it is there and how long it is.",
     tags: ["blobs"],
-    parameters: [path("digest", "Its digest")],
-    responses: { 200: { description: "Its bytes", content: { "application/octet-stream": bytes } }, default: problem },
+    parameters: [path("digest", "Its digest"), header("range", "One range of bytes: bytes=100-199")],
+    responses: {
+      200: { description: "Its bytes", content: { "application/octet-stream": bytes } },
+      206: { description: "The range of them", content: { "application/octet-stream": bytes } },
+      416: { description: "The range is outside" },
+      default: problem,
+    },
   },
   "get /livez": {
     operationId: "live",

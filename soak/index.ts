@@ -1,17 +1,19 @@
 import { parseArgs } from "node:util";
+import { soakFleet } from "./fleet.ts";
 import { soakModules } from "./modules.ts";
 import { soakSequential } from "./sequential.ts";
 import { soakService } from "./service.ts";
 
-const help = `Usage: npm run soak -- [sequential | service | modules] [options]
+const help = `Usage: npm run soak -- [sequential | service | modules | fleet] [options]
 
 The long runs, by hand. Prints a report as JSON; exit code 1 where it does not hold.
 
   --executions N   of the sequential run (default 1000000)
   --callers N      of the service run (default 200)
-  --seconds N      of the service run (default 60)
+  --seconds N      of the service run, and of the fleet under load (default 60)
   --modules N      of the modules run: generated and mutated modules through ingest (default 100000)
   --seed N         of the modules run: the first one's (default another one each time)
+  --inputs N       of each batch of the fleet run (default 10000)
   --help           this text`;
 
 /** Growth of resident memory over a million executions that still counts as flat. */
@@ -25,6 +27,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "60" },
     modules: { type: "string", default: "100000" },
     seed: { type: "string", default: `${Math.floor(Math.random() * 2 ** 31)}` },
+    inputs: { type: "string", default: "10000" },
     help: { type: "boolean", default: false },
   },
 });
@@ -52,5 +55,10 @@ if (values.help) {
     });
     console.log(JSON.stringify(report, null, 2));
     if (report.wrong.length > 0) process.exitCode = 1;
+  }
+  if (wants("fleet")) {
+    const report = await soakFleet({ seconds: Number(values.seconds), inputs: Number(values.inputs) }, (line) => console.error(line));
+    console.log(JSON.stringify(report, null, 2));
+    if (!report.holds) process.exitCode = 1;
   }
 }

@@ -58,12 +58,14 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   "backends/unsafe": node,
   "backends/oci": node,
   "backends/docker": [...node, "backends/oci"],
+  "backends/containerd": [...node, "backends/oci"],
   edge: portable,
   conformance: portable,
-  "adapters/executor": [...node, "wasm", "wasm/process", "wasm/thread", "wasm/jco", "edge", "backends/unsafe", "backends/docker"],
+  "adapters/executor": [...node, "adapters/remote", "adapters/trust", "wasm", "wasm/process", "wasm/thread", "wasm/jco", "edge", "backends/unsafe", "backends/docker", "backends/containerd"],
   "adapters/remote": portable,
-  "edge/worker": [...portable, "edge", "wasm", "adapters/remote"],
-  cli: [...node, "wasm", "wasm/process", "wasm/jco", "edge", "backends/unsafe", "adapters/executor"],
+  "adapters/trust": [...portable, "edge"],
+  "edge/worker": [...portable, "edge", "wasm", "adapters/remote", "adapters/trust"],
+  cli: [...node, "wasm", "wasm/process", "wasm/jco", "edge", "backends/unsafe", "adapters/executor", "adapters/trust", "conformance"],
 };
 
 /** The packages that the root files may use: zod, one JSON Schema validator that needs no `eval`, one for near names. */
@@ -84,6 +86,7 @@ const nodeParts: ReadonlySet<string> = new Set([
   "backends/unsafe",
   "backends/oci",
   "backends/docker",
+  "backends/containerd",
   "adapters/executor",
   "cli",
 ]);
