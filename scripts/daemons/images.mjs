@@ -39,7 +39,22 @@ export async function loadImages(paths) {
     images[recipe.name] = image;
     load(image, archive, paths);
   }
+  writeLayout(
+    recipes.map(({ name }) => join(paths.images, `${name}.tar`)),
+    paths.layout,
+  );
   return images;
+}
+
+/** All images in one OCI image layout, for whoever needs no daemon. */
+function writeLayout(archives, folder) {
+  mkdirSync(folder, { recursive: true });
+  const manifests = archives.flatMap((archive) => {
+    const text = execFileSync("tar", ["-xOf", archive, "./index.json"], { encoding: "utf8" });
+    execFileSync("tar", ["--skip-old-files", "-xf", archive, "-C", folder, "./blobs", "./oci-layout"], { stdio: "inherit" });
+    return JSON.parse(text).manifests;
+  });
+  writeFileSync(join(folder, "index.json"), JSON.stringify({ schemaVersion: 2, manifests }));
 }
 
 function isBuilt({ edition }, facts) {

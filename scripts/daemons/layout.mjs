@@ -12,6 +12,7 @@ export function layout(given) {
     bin: at("bin"),
     logs: at("logs"),
     images: at("images"),
+    layout: at("images", "layout"),
     sockets: { docker: at("docker.sock"), containerd: at("containerd.sock"), podman: at("podman.sock") },
   };
 }

@@ -31,7 +31,7 @@ async function up(paths) {
     console.log(`${daemon.name}: ${outcome}`);
   }
   const images = await loadImages(paths);
-  writeFileSync(paths.state, `${JSON.stringify({ sockets: paths.sockets, images }, null, 2)}\n`);
+  writeFileSync(paths.state, `${JSON.stringify({ sockets: paths.sockets, imageFolder: paths.layout, images }, null, 2)}\n`);
   console.log(`All of it is up after ${((Date.now() - startedAt) / 1000).toFixed(1)} s; sockets and images: ${paths.state}`);
 }
 

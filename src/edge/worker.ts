@@ -142,7 +142,10 @@ function whenAsked({ security }: WorkerConfig, open: () => Promise<Runtime>): Ru
 }
 
 function authenticatorOf({ tokens, keys }: WorkerConfig, { RATE_LIMIT: limiter, EXECUTIONS: objects }: WorkerEnv) {
-  const [first, ...others] = [...(tokens.length === 0 ? [] : [bearerTokens(tokens)]), ...(keys === undefined ? [] : [lazySignedTokens(keys, objects)])];
+  const [first, ...others] = [
+    ...(tokens.length === 0 ? [] : [bearerTokens(tokens)]),
+    ...(keys === undefined ? [] : [lazySignedTokens(keys, objects)]),
+  ];
   const authenticate = first === undefined ? anyone() : firstOf(first, ...others);
   const warning = first === undefined ? "No token is configured: whoever calls this worker as localhost may run tools" : undefined;
   return { authenticate, warning, ...(limiter === undefined ? {} : { limitRate: boundRate(limiter) }) };

@@ -22,6 +22,11 @@ export function encodeBase64Url(bytes: Uint8Array): string {
 /** Nothing where the text is not what `encodeBase64Url` writes: no padding, no other alphabet, no bits left over. */
 export function decodeBase64Url(text: string): Uint8Array | undefined {
   if (!/^[A-Za-z0-9_-]*$/.test(text)) return undefined;
-  const bytes = decodeBase64(text.replaceAll("-", "+").replaceAll("_", "/").padEnd(Math.ceil(text.length / 4) * 4, "="));
+  const bytes = decodeBase64(
+    text
+      .replaceAll("-", "+")
+      .replaceAll("_", "/")
+      .padEnd(Math.ceil(text.length / 4) * 4, "="),
+  );
   return bytes !== undefined && encodeBase64Url(bytes) === text ? bytes : undefined;
 }

@@ -19,6 +19,7 @@ import { lifecycleOf } from "./lifecycle.ts";
 import { createLog, type ServiceLog } from "./log.ts";
 import { prometheusMetrics } from "./metrics.ts";
 import { ownBackend } from "./open-runtime.ts";
+import { startReaper } from "./reaper/start.ts";
 import { serve, type ServeOptions } from "./server.ts";
 import { openStores, type ServiceStores } from "./stores.ts";
 import { streamHash } from "./stream-hash.ts";
@@ -95,6 +96,8 @@ async function openService(options: ServiceOptions, opened: AsyncDisposableStack
   const warnings = [...authentication.warnings];
   const blobs = await openBlobs(config);
   const backends = await openBackends(config, { opened, warn: (message) => warnings.push(message) });
+  const reaper = await startReaper({ config, log: log.log, logsToStderr: options.logTo === undefined });
+  opened.defer(() => reaper?.close());
   const runtime = routeTo(backends, options, blobs);
   const { reaped, stop: stopReaping } = await reapAll(backends, { log: log.log, audit: executions.audit });
   for (const message of warnings) log.log.warn({}, message);
@@ -127,6 +130,7 @@ async function openService(options: ServiceOptions, opened: AsyncDisposableStack
   });
   const closeRest = async (): Promise<void> => {
     stopReaping();
+    await reaper?.close();
     await stores.close();
   };
   const parts = {

@@ -1,6 +1,15 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { enforcedValue, type Backend, type Leftover, type Plan, type Probe, type ReapReport, type RunIo, type RunReport } from "../../backend.ts";
+import {
+  enforcedValue,
+  type Backend,
+  type Leftover,
+  type Plan,
+  type Probe,
+  type ReapReport,
+  type RunIo,
+  type RunReport,
+} from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { Gate } from "../../internal/gate.ts";
 import type { CgroupLayout } from "../../internal/node/cgroup-layout.ts";

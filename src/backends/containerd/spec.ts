@@ -2,7 +2,7 @@ import type { Plan } from "../../backend.ts";
 import type { SecurityProfile } from "../../profile.ts";
 import { initPath } from "../oci/init-file.ts";
 import { seccompProfile, type SeccompProfile } from "../oci/seccomp.ts";
-import { containerSettings, tmpPath, workPath } from "../oci/settings.ts";
+import { containerSettings, devCapabilities, maskedPaths, oomScoreAdj, readonlyPaths, tmpPath, workPath } from "../oci/settings.ts";
 import type { BoundFile, Scratch } from "../oci/scratch.ts";
 import type { ImageProcess } from "./images.ts";
 
@@ -56,18 +56,6 @@ export interface RuntimeSpec {
 }
 
 const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/** Where the machine is short of memory, tools are ended before the service is. */
-const oomScoreAdj = 500;
-
-/** What an image's own user may do in `dev`: what container engines leave to root by default. */
-const devCapabilities = `CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID CAP_KILL CAP_NET_BIND_SERVICE CAP_SETFCAP CAP_SETGID
-  CAP_SETPCAP CAP_SETUID CAP_SYS_CHROOT`.split(/\s+/);
-
-/** Threat: files of the kernel's that tell of the host, or that change it. */
-const maskedPaths = `/proc/acpi /proc/asound /proc/interrupts /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list
-  /proc/timer_stats /proc/sched_debug /proc/scsi /proc/kmsg /proc/kallsyms /proc/kpagecount /proc/kpageflags /proc/kpagecgroup
-  /sys/firmware /sys/devices/virtual/powercap /sys/kernel/debug /sys/kernel/security`.split(/\s+/);
-const readonlyPaths = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split(" ");
 
 /** Where each namespace of its own shuts the tool in: without `network` it would have the host's, with it there is but loopback. */
 const namespaces = ["pid", "network", "ipc", "uts", "mount", "cgroup"];

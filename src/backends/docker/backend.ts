@@ -1,6 +1,15 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { enforcedValue, type Backend, type Leftover, type Plan, type Probe, type ReapReport, type RunIo, type RunReport } from "../../backend.ts";
+import {
+  enforcedValue,
+  type Backend,
+  type Leftover,
+  type Plan,
+  type Probe,
+  type ReapReport,
+  type RunIo,
+  type RunReport,
+} from "../../backend.ts";
 import { ToolRuntimeError } from "../../errors.ts";
 import { Gate } from "../../internal/gate.ts";
 import type { CgroupLayout } from "../../internal/node/cgroup-layout.ts";
@@ -11,9 +20,11 @@ import { openScratch } from "../../internal/node/run-folder.ts";
 import type { SecurityProfile } from "../../profile.ts";
 import type { Tool } from "../../tool.ts";
 import { judgeEngines } from "../oci/floors.ts";
+import { writeInitProgram } from "../oci/init-file.ts";
 import { ownerLabel } from "../oci/leftovers.ts";
 import { findRunCgroups, imageCapability, RunCgroup } from "../oci/run-cgroup.ts";
 import { canMount, removeScratch, Scratch } from "../oci/scratch.ts";
+import { hasSeccompProfile } from "../oci/seccomp.ts";
 import { nobody } from "../oci/settings.ts";
 import { Docker, engineError, statusOf } from "./client.ts";
 import { findLeftovers, namePrefix } from "./reap.ts";
@@ -36,10 +47,17 @@ interface Found {
   readonly notes: readonly string[];
 }
 
+interface Image {
+  readonly id: string;
+  /** What it starts where the manifest does not say. */
+  readonly argv: readonly string[];
+}
+
 const name = "docker";
 const probeValidForMs = 60_000;
 const failedProbeValidForMs = 5000;
 const removeTimeoutMs = 5000;
+const initFile = "init";
 const notes = ["A container shares this host's kernel: a hole in the kernel is a way out of it", "Tools have no network"] as const;
 
 export class DockerBackend implements Backend {
@@ -48,9 +66,10 @@ export class DockerBackend implements Backend {
   readonly #docker: Docker;
   readonly #owner: string;
   readonly #gate: Gate;
-  /** The ids of images, found when a tool was made ready. */
-  readonly #images = new WeakMap<Tool, string>();
+  /** Found when a tool was made ready. */
+  readonly #images = new WeakMap<Tool, Image>();
   #found: Promise<Found> | undefined;
+  #hasInit = false;
   #runs = 0;
 
   constructor(settings: DockerSettings) {
@@ -89,6 +108,7 @@ export class DockerBackend implements Backend {
 
   async #findOnce(): Promise<Found> {
     if (process.platform !== "linux") throw new Error(`it runs on Linux only, and this is ${process.platform}`);
+    if (!hasSeccompProfile()) throw new Error(`it has no seccomp profile for ${process.arch}`);
     const peer = await this.#docker.peer();
     const { Version, Components = [] } = await peer.version().catch((error: unknown) => {
       throw engineError("ask for the version", error);
@@ -100,6 +120,9 @@ export class DockerBackend implements Backend {
     const layout = findRunCgroups(trial);
     if (layout === undefined) throw new Error("this process may make no cgroups at the top of the hierarchies: run the service as root");
     if (!(await canMount(join(this.#folder, trial)))) throw new Error("this process may mount no file system: run the service as root");
+    // Once: what is being executed cannot be written.
+    if (!this.#hasInit) writeInitProgram(join(this.#folder, initFile));
+    this.#hasInit = true;
     const engines = Components.map((one) => ({ name: one.Name, version: one.Version }));
     return { layout, version: Version, ...judgeEngines(engines, this.#settings.acceptEngines) };
   }
@@ -134,7 +157,8 @@ export class DockerBackend implements Backend {
         { backend: name, details: { tool: toolName, expected: image.digest, actual: facts.Id } },
       );
     }
-    this.#images.set(tool, facts.Id);
+    const argv = [...(facts.Config?.Entrypoint ?? []), ...(facts.Config?.Cmd ?? [])];
+    this.#images.set(tool, { id: facts.Id, argv });
   }
 
   async run(plan: Plan, io: RunIo): Promise<RunReport> {
@@ -149,6 +173,8 @@ export class DockerBackend implements Backend {
 
   async #run(plan: Plan, io: RunIo): Promise<RunReport> {
     await this.prepare(plan);
+    const image = this.#images.get(plan.tool);
+    if (image === undefined) throw new ToolRuntimeError("ERR_INTERNAL", 'Cannot run a tool on backend "docker": it is not prepared');
     const { layout } = await this.#find();
     const run = `${this.#owner}-${this.#runs++}`;
     const cgroupName = `${namePrefix}${run}`;
@@ -163,8 +189,9 @@ export class DockerBackend implements Backend {
       const inputs = await scratch.fill(io.files);
       const options = containerOptions({
         plan,
-        image: this.#images.get(plan.tool) ?? "",
-        argv: plan.tool.manifest.artifacts.image?.argv,
+        image: image.id,
+        argv: plan.tool.manifest.artifacts.image?.argv ?? image.argv,
+        init: join(this.#folder, initFile),
         name: cgroupName,
         labels: { [ownerLabel]: this.#owner, "toolruntime.run": io.id },
         cgroupParent: `/${cgroupName}`,

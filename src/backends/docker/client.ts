@@ -23,6 +23,7 @@ export interface EngineComponent {
 export interface ImageFacts {
   readonly Id: string;
   readonly RepoDigests?: readonly string[] | null;
+  readonly Config?: { readonly Entrypoint?: readonly string[] | null; readonly Cmd?: readonly string[] | null } | null;
 }
 
 export interface ListedContainer {
@@ -46,8 +47,8 @@ export interface PeerContainer {
 export interface ContainerOptions {
   readonly name: string;
   readonly Image: string;
-  readonly Entrypoint?: readonly string[];
-  readonly Cmd?: readonly string[];
+  readonly Entrypoint: readonly string[];
+  readonly Cmd: readonly [];
   readonly Env: readonly string[];
   readonly WorkingDir: string;
   readonly User?: string;
@@ -62,12 +63,17 @@ export interface ContainerOptions {
 }
 
 export interface HostConfig {
-  readonly Init: true;
+  readonly Init: false;
   readonly NetworkMode: "none";
   readonly IpcMode: "none";
+  readonly CgroupnsMode: "private";
   readonly CgroupParent: string;
-  readonly CapDrop: readonly string[];
+  readonly CapDrop: readonly ["ALL"];
+  readonly CapAdd: readonly string[];
   readonly SecurityOpt: readonly string[];
+  readonly MaskedPaths: readonly string[];
+  readonly ReadonlyPaths: readonly string[];
+  readonly OomScoreAdj: number;
   readonly ReadonlyRootfs: boolean;
   readonly Mounts: readonly { readonly Type: "bind"; readonly Source: string; readonly Target: string; readonly ReadOnly?: boolean }[];
   readonly Ulimits: readonly { readonly Name: string; readonly Soft: number; readonly Hard: number }[];
@@ -121,7 +127,7 @@ export class Docker {
 }
 
 async function loadPeer(socketPath: string): Promise<DockerPeer> {
-  let module: { readonly default: new (options: { readonly socketPath: string }) => DockerPeer };
+  let module: { readonly default: new (options: PeerOptions) => DockerPeer };
   try {
     // Never with an agent: with one, its client formats all options at each request, in 45 ms and 400 kB.
     const name = "dockerode";
@@ -133,7 +139,13 @@ async function loadPeer(socketPath: string): Promise<DockerPeer> {
       { backend: "docker", cause },
     );
   }
-  return new module.default({ socketPath });
+  // A connection that is kept is one that a daemon has closed when it was started again, and a descriptor that outlives the run.
+  return new module.default({ socketPath, headers: { connection: "close" } });
+}
+
+interface PeerOptions {
+  readonly socketPath: string;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** The HTTP status that the engine answered with. */

@@ -6,6 +6,7 @@ import { cpuTimeUsedMs } from "../../internal/node/cgroup-limits.ts";
 import { watchCpuTime } from "../../internal/node/cpu-time.ts";
 import type { LimitReading } from "../../limits.ts";
 import { exitOfStatus } from "../oci/exit.ts";
+import { initFailure, startFailure } from "../oci/init-file.ts";
 import type { RunCgroup } from "../oci/run-cgroup.ts";
 import type { Scratch } from "../oci/scratch.ts";
 import { engineError, statusOf, type ContainerOptions, type Docker, type PeerContainer } from "./client.ts";
@@ -13,8 +14,6 @@ import { readStreams } from "./streams.ts";
 
 /** How long the streams may stay open when the tool has ended; only a broken engine holds them. */
 const drainMs = 5000;
-/** What the engine's init says where it cannot start the tool's program. */
-const initFailure = "[FATAL tini (";
 
 export interface ContainerRun {
   readonly docker: Docker;
@@ -59,7 +58,8 @@ async function supervise(run: ContainerRun, container: PeerContainer): Promise<R
   });
   let startOfErrors = "";
   const stderr = (bytes: Uint8Array): void | Promise<void> => {
-    if (startOfErrors.length < initFailure.length) startOfErrors += new TextDecoder("latin1").decode(bytes.subarray(0, initFailure.length));
+    const missing = initFailure.length + 2 - startOfErrors.length;
+    if (missing > 0) startOfErrors += new TextDecoder("latin1").decode(bytes.subarray(0, missing));
     return io.stderr(bytes);
   };
   const cpuTime = watchCpuTime({
@@ -123,12 +123,13 @@ async function untilEnd({ plan, io }: ContainerRun, container: PeerContainer, ex
 }
 
 function assertStarted({ plan, options }: ContainerRun, startOfErrors: string): void {
-  if (!startOfErrors.startsWith(initFailure)) return;
+  const why = startFailure(startOfErrors);
+  if (why === undefined) return;
   const { name } = plan.tool.manifest;
-  const program = JSON.stringify(options.Entrypoint?.[0] ?? "its entrypoint");
+  const [, program = "its entrypoint"] = options.Entrypoint;
   throw new ToolRuntimeError(
     "ERR_ARTIFACT_INVALID",
-    `Cannot start the tool "${name}" on backend "docker": the image has no program ${program} that can be executed; look at the manifest's "argv"`,
+    `Cannot start ${JSON.stringify(program)} of the tool "${name}" on backend "docker": ${why}; look at the manifest's "argv"`,
     { backend: "docker", details: { tool: name } },
   );
 }

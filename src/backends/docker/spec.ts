@@ -1,5 +1,7 @@
 import type { Plan } from "../../backend.ts";
-import { containerSettings, tmpPath, workPath } from "../oci/settings.ts";
+import { initPath } from "../oci/init-file.ts";
+import { seccompProfile } from "../oci/seccomp.ts";
+import { containerSettings, devCapabilities, maskedPaths, oomScoreAdj, readonlyPaths, tmpPath, workPath } from "../oci/settings.ts";
 import type { BoundFile, Scratch } from "../oci/scratch.ts";
 import type { ContainerOptions } from "./client.ts";
 
@@ -7,7 +9,10 @@ export interface ContainerParts {
   readonly plan: Plan;
   /** The id of the image, which no tag can be moved away from. */
   readonly image: string;
-  readonly argv: readonly string[] | undefined;
+  /** The tool's program and its arguments: the manifest's, or else the image's. */
+  readonly argv: readonly string[];
+  /** On the host: the program that is the first process. */
+  readonly init: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   /** The run's own parent cgroup, as a path from the top of each hierarchy. */
@@ -25,7 +30,8 @@ export function containerOptions(parts: ContainerParts): ContainerOptions {
   return {
     name: parts.name,
     Image: parts.image,
-    ...(argv === undefined ? {} : { Entrypoint: argv, Cmd: [] }),
+    Entrypoint: [initPath, ...argv],
+    Cmd: [],
     Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     WorkingDir: workPath,
     ...(user === undefined ? {} : { User: user }),
@@ -38,16 +44,25 @@ export function containerOptions(parts: ContainerParts): ContainerOptions {
     NetworkDisabled: true,
     Labels: parts.labels,
     HostConfig: {
-      // A process that is the first of its container ignores signals that it does not handle.
-      Init: true,
+      // The daemon's own would show the tool's environment to it, and not say why a program cannot be executed.
+      Init: false,
       NetworkMode: "none",
       IpcMode: "none",
+      CgroupnsMode: "private",
       CgroupParent: parts.cgroupParent,
-      CapDrop: dropsCapabilities ? ["ALL"] : [],
-      // Threat: a set-uid program in the image.
-      SecurityOpt: noNewPrivileges ? ["no-new-privileges:true"] : [],
+      CapDrop: ["ALL"],
+      CapAdd: dropsCapabilities ? [] : devCapabilities,
+      SecurityOpt: [
+        `seccomp=${JSON.stringify(seccompProfile())}`,
+        // Threat: a set-uid program in the image.
+        ...(noNewPrivileges ? ["no-new-privileges:true"] : []),
+      ],
+      MaskedPaths: maskedPaths,
+      ReadonlyPaths: readonlyPaths,
+      OomScoreAdj: oomScoreAdj,
       ReadonlyRootfs: isRootReadOnly,
       Mounts: [
+        { Type: "bind", Source: parts.init, Target: initPath, ReadOnly: true },
         { Type: "bind", Source: scratch.work, Target: workPath },
         { Type: "bind", Source: scratch.tmp, Target: tmpPath },
         ...parts.inputs.map(({ source, path }) => ({

@@ -4,6 +4,7 @@ import {
   enforcedValue,
   type Backend,
   type Capability,
+  type Leftover,
   type Plan,
   type Probe,
   type ReapReport,
@@ -14,6 +15,7 @@ import { ToolRuntimeError } from "../../errors.ts";
 import { Gate } from "../../internal/gate.ts";
 import type { CgroupLayout } from "../../internal/node/cgroup-layout.ts";
 import { applyCgroupLimit } from "../../internal/node/cgroup-limits.ts";
+import { listed, removeFound } from "../../internal/node/leftover.ts";
 import { handOverFiles } from "../../internal/node/output-files.ts";
 import { PipePool } from "../../internal/node/pipe-pool.ts";
 import { currentOwner, formatOwner } from "../../internal/node/process-owner.ts";
@@ -27,7 +29,7 @@ import { canMount, removeScratch, Scratch, type BoundFile } from "../oci/scratch
 import { nobody } from "../oci/settings.ts";
 import { ImageFolder, type FolderImage } from "./image-folder.ts";
 import { findRunsc, identityOf, type RunscProgram } from "./program.ts";
-import { namePrefix, reapLeftovers } from "./reap.ts";
+import { findLeftovers, namePrefix } from "./reap.ts";
 import { RootfsStore } from "./rootfs-store.ts";
 import { runSandbox } from "./run.ts";
 import { Sandbox, type Platform } from "./sandbox.ts";
@@ -65,6 +67,7 @@ const probeValidForMs = 300_000;
 const failedProbeValidForMs = 5000;
 const removeTimeoutMs = 5000;
 const initFile = "init";
+const imagesFolder = "images";
 /** What runsc, the sandbox's kernel and its file server take before the tool has anything, measured: 19 MB. */
 const minMemoryBytes = 32 * 2 ** 20;
 /** Threads that the sandbox's kernel may have besides those of the tool: where it is refused one it breaks down. */
@@ -109,7 +112,7 @@ export class GvisorBackend implements Backend {
     this.#owner = process.platform === "linux" ? `${formatOwner(currentOwner())}-${crypto.randomUUID().slice(0, 8)}` : "";
     this.#gate = new Gate({ running: settings.maxSandboxes, queued: Number.POSITIVE_INFINITY });
     this.#pipes = new PipePool(join(this.#folder, "pipes"));
-    this.#store = new RootfsStore({ path: join(settings.scratch, "images"), maxBytes: settings.maxImageBytes, owner: this.#owner });
+    this.#store = new RootfsStore({ path: join(settings.scratch, imagesFolder), maxBytes: settings.maxImageBytes, owner: this.#owner });
   }
 
   get capacity(): number {
@@ -251,9 +254,18 @@ export class GvisorBackend implements Backend {
     return runSandbox({ sandbox, plan, io, spec, program, pipes: this.#pipes, cgroup, scratch });
   }
 
+  async leftovers(): Promise<readonly Leftover[]> {
+    return findLeftovers(this.#places).map(listed);
+  }
+
   async reap(): Promise<ReapReport> {
-    if (process.platform !== "linux") return { removed: [] };
-    return reapLeftovers({ scratch: this.#settings.scratch, store: this.#store });
+    await this.#store.forgetGone();
+    return removeFound(findLeftovers(this.#places));
+  }
+
+  get #places(): { readonly scratch: string; readonly images: string } {
+    const { scratch } = this.#settings;
+    return { scratch, images: join(scratch, imagesFolder) };
   }
 
   async close(): Promise<void> {

@@ -69,7 +69,10 @@ export class ImageFolder {
     const name = canonicalReference(written);
     const found = (await this.#index()).find((one) => namesOf(one).includes(name) || name.endsWith(`@${one.digest}`));
     if (found === undefined) {
-      throw imageError(`there is no image ${JSON.stringify(name)} in "${this.#path}"; copy it there: skopeo copy … oci:${this.#path}`, name);
+      throw imageError(
+        `there is no image ${JSON.stringify(name)} in "${this.#path}"; copy it there: skopeo copy … oci:${this.#path}`,
+        name,
+      );
     }
     const read = async <T>(schema: { parse(value: unknown): T }, digest: string): Promise<T> => {
       try {

@@ -1,18 +1,16 @@
-import type { ReapReport } from "../../backend.ts";
-import { removeFound, type FoundLeftover } from "../../internal/node/leftover.ts";
+import type { FoundLeftover } from "../../internal/node/leftover.ts";
 import { findLeftCgroups, findLeftFolders } from "../oci/leftovers.ts";
-import type { RootfsStore } from "./rootfs-store.ts";
 
 export const namePrefix = "toolruntime-gvisor-";
 
-/** The sandboxes of services that are gone, their cgroups, mounts and state files. */
-export function findLeftovers({ scratch }: { readonly scratch: string }): FoundLeftover[] {
-  // The cgroups first: with them ends whatever still runs.
-  return [...findLeftCgroups(namePrefix), ...findLeftFolders(scratch)];
+export interface LeftoverPlaces {
+  readonly scratch: string;
+  /** Where images are unpacked. */
+  readonly images: string;
 }
 
-/** Ends and removes them, and removes what they were unpacking. */
-export async function reapLeftovers({ scratch, store }: { readonly scratch: string; readonly store: RootfsStore }): Promise<ReapReport> {
-  const { removed } = await removeFound(findLeftovers({ scratch }));
-  return { removed: [...removed, ...(await store.sweep())] };
+/** The sandboxes of services that are gone, their cgroups, mounts and state files, and what they were unpacking. */
+export function findLeftovers({ scratch, images }: LeftoverPlaces): FoundLeftover[] {
+  // The cgroups first: with them ends whatever still runs.
+  return [...findLeftCgroups(namePrefix), ...findLeftFolders(scratch), ...findLeftFolders(images)];
 }

@@ -112,24 +112,25 @@ export class RootfsStore {
       return true;
     }
     // Whoever has come meanwhile keeps it.
-    if (isUsed(dropped) && (await rename(dropped, home).then(() => true, () => false))) return false;
+    if (
+      isUsed(dropped) &&
+      (await rename(dropped, home).then(
+        () => true,
+        () => false,
+      ))
+    )
+      return false;
     await rm(dropped, { recursive: true, force: true });
     return true;
   }
 
-  /** Removes what services that are gone were making, and their names from what they used. */
-  async sweep(): Promise<string[]> {
+  /** Takes the names of services that are gone from what they used. */
+  async forgetGone(): Promise<void> {
     const { path } = this.#options;
-    const removed: string[] = [];
-    for (const name of namesIn(path)) {
-      if (isLeftover(name)) {
-        await rm(join(path, name), { recursive: true, force: true });
-        removed.push(`folder ${join(path, name)}`);
-      } else if (hexPattern.test(name)) {
-        for (const user of namesIn(join(path, name, "users"))) if (isLeftover(user)) await rm(join(path, name, "users", user), { force: true });
-      }
+    for (const name of namesIn(path).filter((one) => hexPattern.test(one))) {
+      for (const user of namesIn(join(path, name, "users")))
+        if (isLeftover(user)) await rm(join(path, name, "users", user), { force: true });
     }
-    return removed;
   }
 
   open(): void {
@@ -176,7 +177,11 @@ function unpackError({ configDigest }: FolderImage, error: unknown): ToolRuntime
     });
   }
   if (error instanceof Error && "code" in error && typeof error.code === "string" && /^E[A-Z]+$/.test(error.code))
-    return imageError(`its layers cannot be unpacked (${error.code}); look at the image folder and at the room in the scratch folder`, configDigest, error);
+    return imageError(
+      `its layers cannot be unpacked (${error.code}); look at the image folder and at the room in the scratch folder`,
+      configDigest,
+      error,
+    );
   return new ToolRuntimeError(
     "ERR_ARTIFACT_INVALID",
     `Cannot unpack an image on backend "gvisor": ${error instanceof Error ? error.message : "its layers are no archives"}`,

@@ -137,9 +137,9 @@ function assertStarted({ plan, program }: SandboxRun, startOfErrors: string): vo
 async function report(run: SandboxRun, status: number): Promise<RunReport> {
   const { cgroup, scratch, plan } = run;
   const kills = memoryKills(cgroup.cgroup);
-  const held = cgroup.readings().map((reading): LimitReading =>
-    reading.limit === "memory" && kills > 0 ? { ...reading, hit: "yes" } : reading,
-  );
+  const held = cgroup
+    .readings()
+    .map((reading): LimitReading => (reading.limit === "memory" && kills > 0 ? { ...reading, hit: "yes" } : reading));
   const readings = [...held, ...processReading(run), await scratch.reading(), ...cpuReading(run)];
   // Whichever process of the sandbox the kernel has taken, the sandbox has ended for it.
   const isTaken = kills > 0 && status >= runscStatus;
@@ -152,7 +152,9 @@ async function report(run: SandboxRun, status: number): Promise<RunReport> {
 /** The sandbox's own kernel holds it and counts it; from outside only what it was told can be seen. */
 function processReading({ plan }: SandboxRun): LimitReading[] {
   const value = enforcedValue(plan, "processes");
-  return value === undefined ? [] : [{ limit: "processes", applied: value, source: "RLIMIT_NPROC in the sandbox's config.json", hit: "unknown" }];
+  return value === undefined
+    ? []
+    : [{ limit: "processes", applied: value, source: "RLIMIT_NPROC in the sandbox's config.json", hit: "unknown" }];
 }
 
 function cpuReading({ plan, cgroup }: SandboxRun): LimitReading[] {

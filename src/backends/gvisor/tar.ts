@@ -42,7 +42,7 @@ class Bytes {
   }
 
   async *read(count: number): AsyncGenerator<Uint8Array> {
-    for (let left = count; left > 0; ) {
+    for (let left = count; left > 0;) {
       const part = await this.some(left);
       if (part === undefined) throw new Error("the archive ends in the middle of an entry");
       left -= part.length;
@@ -89,7 +89,7 @@ function isSound(head: Uint8Array): boolean {
 /** `<length> <name>=<value>\n`, where the length counts all of it in bytes. */
 function parseExtended(bytes: Uint8Array): Map<string, string> {
   const records = new Map<string, string>();
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const space = bytes.indexOf(32, at);
     const length = Number(latin1.decode(bytes.subarray(at, space)));
     if (space === -1 || !Number.isInteger(length) || length <= space - at) break;

@@ -88,7 +88,7 @@ class Layer {
   async #folder(parts: readonly string[]): Promise<string> {
     let pending = [...parts];
     const at: string[] = [];
-    for (let links = 0; pending.length > 0; ) {
+    for (let links = 0; pending.length > 0;) {
       const [part = "", ...rest] = pending;
       pending = rest;
       if (part === "..") {

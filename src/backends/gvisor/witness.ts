@@ -106,7 +106,14 @@ function witnessSpec(root: string, nonce: string): object {
   const none = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
   return {
     ociVersion: "1.0.2",
-    process: { args: ["/witness", nonce], env: [], cwd: "/", user: { uid: 65_534, gid: 65_534 }, noNewPrivileges: true, capabilities: none },
+    process: {
+      args: ["/witness", nonce],
+      env: [],
+      cwd: "/",
+      user: { uid: 65_534, gid: 65_534 },
+      noNewPrivileges: true,
+      capabilities: none,
+    },
     root: { path: root, readonly: true },
     hostname: "toolruntime",
     mounts: [{ destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] }],

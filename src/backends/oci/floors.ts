@@ -7,6 +7,8 @@ import type { SecurityProfile } from "../../profile.ts";
 const floors: Readonly<Record<string, readonly string[]>> = {
   // GHSA-9493-h29p-rfm2, GHSA-qw9x-cqr3-wc7r, GHSA-cgrx-mc8f-2prm (1.2.8, 1.3.3), CVE-2026-41579 (1.3.6, 1.4.3).
   runc: ["1.3.6", "1.4.3"],
+  // CVE-2025-2713, told of on 28 March 2025. Its releases are days.
+  runsc: ["20250331.0.0"],
 };
 
 export interface EngineVersion {

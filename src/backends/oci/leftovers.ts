@@ -19,7 +19,9 @@ export function findLeftFolders(scratch: string): FoundLeftover[] {
   return namesIn(scratch).flatMap((name): FoundLeftover[] => {
     const owner = goneOwner(name);
     const folder = join(scratch, name);
-    return owner === undefined ? [] : [{ kind: "folder", name: folder, owner, madeAtMs: folderMadeAt(folder), remove: () => removeAll(folder) }];
+    return owner === undefined
+      ? []
+      : [{ kind: "folder", name: folder, owner, madeAtMs: folderMadeAt(folder), remove: () => removeAll(folder) }];
   });
 }
 

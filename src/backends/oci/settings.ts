@@ -32,6 +32,19 @@ export const containerSettings: Readonly<Record<SecurityProfile, ContainerSettin
   },
 };
 
+/** What an image's own user may do in `dev`: what container engines leave to root by default. */
+export const devCapabilities: readonly string[] = `CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_FSETID CAP_KILL CAP_NET_BIND_SERVICE
+  CAP_SETFCAP CAP_SETGID CAP_SETPCAP CAP_SETUID CAP_SYS_CHROOT`.split(/\s+/);
+
+/** Where the machine is short of memory, tools are ended before the service is. */
+export const oomScoreAdj = 500;
+
+/** Threat: files of the kernel's that tell of the host, or that change it. */
+export const maskedPaths: readonly string[] = `/proc/acpi /proc/asound /proc/interrupts /proc/kcore /proc/keys /proc/latency_stats
+  /proc/timer_list /proc/timer_stats /proc/sched_debug /proc/scsi /proc/kmsg /proc/kallsyms /proc/kpagecount /proc/kpageflags
+  /proc/kpagecgroup /sys/firmware /sys/devices/virtual/powercap /sys/kernel/debug /sys/kernel/security`.split(/\s+/);
+export const readonlyPaths: readonly string[] = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split(" ");
+
 /** Where a tool works, finds its input files, and leaves what it hands back (in `out`). */
 export const workPath = "/work";
 export const tmpPath = "/tmp";

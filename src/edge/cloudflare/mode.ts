@@ -86,5 +86,12 @@ interface Own {
 
 function delegate(runtime: Runtime, own: Own): Runtime {
   const { backend, security } = runtime;
-  return { backend, security, ...own, load: () => runtime.load(), close: () => runtime.close(), [Symbol.asyncDispose]: () => runtime.close() };
+  return {
+    backend,
+    security,
+    ...own,
+    load: () => runtime.load(),
+    close: () => runtime.close(),
+    [Symbol.asyncDispose]: () => runtime.close(),
+  };
 }

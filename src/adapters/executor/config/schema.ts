@@ -65,6 +65,10 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   graceMs: z.int().min(0).default(10_000).describe("How long running work may go on after SIGTERM"),
+  reaper: z
+    .boolean()
+    .default(true)
+    .describe("A small process that outlives a kill of the service, and removes what its backends have left"),
   audit: z
     .strictObject({ file: z.string().min(1) })
     .exactOptional()
