@@ -1,13 +1,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { createService, loadConfig, type ServiceConfigInput } from "../../src/adapters/executor/index.ts";
 import { createClient } from "../../src/client.ts";
 import { createRegistry } from "../../src/index.ts";
 import { echoTool } from "../edge/support.ts";
 import { codeOf } from "../unit/support.ts";
-import { nodeToken, openNode, toolShelf } from "./support.ts";
+import { nodeToken, openNode, startNode, toolShelf } from "./support.ts";
 
 const token = "edge-0123456789abcdef";
 
@@ -23,7 +23,7 @@ async function openEdge(remote: NonNullable<NonNullable<ServiceConfigInput["back
   const service = await createService({ config: await loadConfig(file), tools: createRegistry([echo]) });
   onTestFinished(() => service.close());
   const { url } = await service.listen();
-  return createClient({ url, token, retries: 0 });
+  return Object.assign(createClient({ url, token, retries: 0 }), { url });
 }
 
 describe("a service with nodes behind it, by its configuration", () => {
@@ -38,6 +38,36 @@ describe("a service with nodes behind it, by its configuration", () => {
     const node = await openNode(toolShelf([await echoTool()]));
     const client = await openEdge({ nodes: [{ url: node.url, tokenFile: "token" }], arch: ["z80"] });
     expect(await codeOf(client.run({ tool: "echo" }))).toBe("ERR_BACKEND_UNAVAILABLE");
+  });
+
+  it("takes nodes that come by themselves, and lets them go", async () => {
+    const secret = "nodes-0123456789abcdef";
+    const client = await openEdge({ registration: { token: secret, hosts: ["127.0.0.1"], opens: { tokenFile: "token" } }, catalogMs: 200 });
+    const answer = () => client.run({ tool: "echo", input: { text: "hello" } });
+    expect(await codeOf(answer())).toBe("ERR_BACKEND_UNAVAILABLE");
+    const announce = { edge: client.url, token: secret };
+    const node = await startNode(toolShelf([await echoTool()]), { config: { name: "newcomer", announce } });
+    onTestFinished(() => node.service.close());
+    await vi.waitFor(async () => expect((await answer()).backend.via).toBe("newcomer"), { timeout: 10_000, interval: 100 });
+    await node.service.drain();
+    expect(await codeOf(answer())).toBe("ERR_BACKEND_UNAVAILABLE");
+  });
+
+  it("takes no node with another token, nor from another host", async () => {
+    const secret = "nodes-0123456789abcdef";
+    const { url } = await openEdge({ registration: { token: secret, hosts: ["*.nodes.example"] } });
+    const post = (authorization: string, host: string) =>
+      fetch(`${url}/v1/nodes`, {
+        method: "POST",
+        headers: { authorization, "content-type": "application/json" },
+        body: JSON.stringify({ name: "a", url: `https://${host}` }),
+      });
+    const statuses = [
+      post(`Bearer ${token}`, "a.nodes.example"),
+      post(`Bearer ${secret}`, "evil.example"),
+      post(`Bearer ${secret}`, "a.nodes.example"),
+    ];
+    expect((await Promise.all(statuses)).map(({ status }) => status)).toEqual([401, 400, 200]);
   });
 
   it.for([

@@ -8,6 +8,7 @@ import type { UnsafeOptions } from "../../backends/unsafe/index.ts";
 import type { WasmOptions } from "../../wasm/index.ts";
 import type { JcoOptions } from "../../wasm/component/jco/index.ts";
 import type { ProcessOptions } from "../../wasm/process/index.ts";
+import type { NodeSource } from "../remote/index.ts";
 import type { RemoteConfig } from "./config/remote.ts";
 
 /** What each backend takes from a configuration. */
@@ -20,7 +21,8 @@ export interface BackendOptions {
   readonly unsafe: UnsafeOptions;
   readonly docker: DockerOptions;
   readonly containerd: ContainerdOptions;
-  readonly remote: RemoteConfig;
+  /** `registered`: the nodes that come by themselves. */
+  readonly remote: RemoteConfig & { readonly registered?: NodeSource };
 }
 
 /** Those that need no more than a name; which nodes are behind `remote` has to be said. */

@@ -12,6 +12,8 @@ export interface LifecycleParts {
   readonly graceMs: number;
   readonly authentication: Pick<ServiceAuthentication, "reload" | "close">;
   listen(): Promise<RunningServer>;
+  /** Says elsewhere that the service is there; gives what takes it away again. */
+  announce(url: string): Promise<(() => Promise<void>) | undefined>;
   /** Closes what the service made, once nothing uses it any more. */
   closeRest(): Promise<void>;
 }
@@ -31,17 +33,20 @@ async function untilIdle(state: ServiceState, mostMs: number): Promise<void> {
 export function lifecycleOf(parts: LifecycleParts): Lifecycle {
   const { runtime, log, state } = parts;
   let server: RunningServer | undefined;
+  let leave: (() => Promise<void>) | undefined;
   let closing: Promise<void> | undefined;
   const end = async (graceMs: number): Promise<void> => {
     // From here on new work is refused with 503. Who waits for what runs can still ask for it, on new connections too.
     state.isDraining = true;
     log.log.info({ running: state.running, graceMs }, "draining");
+    const left = leave?.();
     await untilIdle(state, graceMs);
     const ended = state.running;
     await runtime.close();
     await untilIdle(state, lastMs);
     const kill = setTimeout(() => server?.kill(), answeringMs);
     await server?.stop();
+    await left;
     clearTimeout(kill);
     parts.authentication.close();
     await parts.closeRest();
@@ -53,6 +58,7 @@ export function lifecycleOf(parts: LifecycleParts): Lifecycle {
     async listen() {
       server = await parts.listen();
       log.log.info({ url: server.url }, "listening");
+      leave = await parts.announce(server.url);
       return server;
     },
     reload: async () => {

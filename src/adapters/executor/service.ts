@@ -8,6 +8,7 @@ import type { Registry } from "../../registry.ts";
 import { createRouter } from "../../router.ts";
 import { createRuntime, type Runtime, type RuntimeOptions } from "../../runtime.ts";
 import type { BlobStore, ExecutionStore } from "../../store.ts";
+import type { NodeSource } from "../remote/index.ts";
 import { isLoopback, openAuthentication } from "./authenticate.ts";
 import { openBackend, type BackendOptions } from "./backends.ts";
 import { openBlobs } from "./blobs/open.ts";
@@ -20,6 +21,7 @@ import { createLog, type ServiceLog } from "./log.ts";
 import { prometheusMetrics } from "./metrics.ts";
 import { ownBackend } from "./open-runtime.ts";
 import { startReaper } from "./reaper/start.ts";
+import { openRegistration, startAnnouncing } from "./registrations.ts";
 import { serve, type ServeOptions } from "./server.ts";
 import { openStores, type ServiceStores } from "./stores.ts";
 import { streamHash } from "./stream-hash.ts";
@@ -95,7 +97,9 @@ async function openService(options: ServiceOptions, opened: AsyncDisposableStack
   opened.defer(() => authentication.close());
   const warnings = [...authentication.warnings];
   const blobs = await openBlobs(config);
-  const backends = await openBackends(config, { opened, warn: (message) => warnings.push(message) });
+  const { remote } = config.backends;
+  const registered = remote?.registration === undefined ? undefined : await openRegistration(remote.registration);
+  const backends = await openBackends(config, { opened, warn: (message) => warnings.push(message), registered: registered?.source });
   const reaper = await startReaper({ config, log: log.log, logsToStderr: options.logTo === undefined });
   opened.defer(() => reaper?.close());
   const runtime = routeTo(backends, options, blobs);
@@ -124,7 +128,7 @@ async function openService(options: ServiceOptions, opened: AsyncDisposableStack
     metrics: prometheusMetrics(),
     limits,
     state,
-    mounts: [docsPage(document), ...(options.mounts ?? [])],
+    mounts: [docsPage(document), ...(registered === undefined ? [] : [registered.mount]), ...(options.mounts ?? [])],
     node: { name, arch: process.arch, os: process.platform },
     ...(options.version === undefined ? {} : { version: options.version }),
   });
@@ -139,6 +143,10 @@ async function openService(options: ServiceOptions, opened: AsyncDisposableStack
     state,
     authentication,
     closeRest,
+    announce: async (url: string) => {
+      const { announce } = config;
+      return announce === undefined ? undefined : startAnnouncing({ config: announce, name, url, log: log.log });
+    },
     listen: () => serve({ fetch: app.fetch, ...serverOf(config, onReload("certificates")) }),
     graceMs: config.graceMs,
   };
@@ -171,9 +179,15 @@ function hostsOf({ host, hosts }: ServiceConfig): readonly string[] | "any" {
   return [...loopbackHosts, ...(hosts ?? []).map((name) => name.toLowerCase())];
 }
 
+interface Opening {
+  readonly opened: AsyncDisposableStack;
+  readonly warn: (message: string) => void;
+  readonly registered: NodeSource | undefined;
+}
+
 async function openBackends(
   { backends: { wasm, unsafe, docker, containerd, remote }, security }: ServiceConfig,
-  { opened, warn }: { readonly opened: AsyncDisposableStack; readonly warn: (message: string) => void },
+  { opened, warn, registered }: Opening,
 ): Promise<Backend[]> {
   const open = async <N extends keyof BackendOptions>(name: N, backend: BackendOptions[N]): Promise<Backend> => {
     const one = await openBackend(name, backend);
@@ -185,7 +199,7 @@ async function openBackends(
     ...(wasm === undefined ? [] : [await open("wasm", security === "hardened" ? { process: {}, ...wasm } : wasm)]),
     ...(docker === undefined ? [] : [await open("docker", docker)]),
     ...(containerd === undefined ? [] : [await open("containerd", containerd)]),
-    ...(remote === undefined ? [] : [await open("remote", remote)]),
+    ...(remote === undefined ? [] : [await open("remote", registered === undefined ? remote : { ...remote, registered })]),
     ...(unsafe === undefined ? [] : [await open("unsafe", { ...unsafe, warn })]),
   ];
 }

@@ -4,6 +4,7 @@ import { resolveFolders } from "./backends.ts";
 import { parseDocument } from "./document.ts";
 import { configError, reasonOf } from "./errors.ts";
 import { problemsOf, type ConfigProblem } from "./problems.ts";
+import { resolveAnnounce } from "./remote.ts";
 import { configSchema, type ServiceConfig } from "./schema.ts";
 import { resolveTrust } from "./trust.ts";
 
@@ -45,6 +46,7 @@ export async function loadConfig(file: string): Promise<ServiceConfig> {
     ...(config.blobs?.folder === undefined ? {} : { blobs: { ...config.blobs, folder: at(config.blobs.folder) } }),
     ...(config.audit === undefined ? {} : { audit: { file: at(config.audit.file) } }),
     ...resolveTrust(config, at),
+    ...(config.announce === undefined ? {} : { announce: resolveAnnounce(config.announce, at) }),
     backends: resolveFolders(config.backends, at),
     tokens: config.tokens.map((token) => (token.file === undefined ? token : { ...token, file: at(token.file) })),
   };

@@ -24,6 +24,34 @@ function hasOne(value: object): boolean {
 
 const onlyOne = `must have at most one of ${oneOf.join(", ")}`;
 
+const secret = { token: credentials.token, tokenFile: credentials.tokenFile, tokenEnv: credentials.tokenEnv };
+
+function hasSecret(value: object): boolean {
+  return ["token", "tokenFile", "tokenEnv"].filter((key) => key in value).length === 1;
+}
+
+const exactlyOne = "must have exactly one of token, tokenFile, tokenEnv";
+
+const registrationSchema = z
+  .strictObject({
+    ...secret,
+    hosts: z.array(z.string().min(1)).min(1).describe('Hosts that nodes may have: "node-1.example", or "*.nodes.example" for all below'),
+    ttlMs: ms.min(1000).exactOptional().describe("A node that was not heard of for so long is gone; default 30 s"),
+    opens: z.strictObject(credentials).refine(hasOne, onlyOne).exactOptional().describe("What opens the nodes that come"),
+  })
+  .refine(hasSecret, exactlyOne);
+
+/** Of an executor node that says to an edge that it is there. */
+export const announceSchema = z
+  .strictObject({
+    edge: z.url().describe("The service that takes nodes"),
+    ...secret,
+    url: z.url().exactOptional().describe("Where the edge reaches this node; default: where it listens"),
+    caFile: file.exactOptional().describe("The roots of the edge's certificate, as PEM"),
+    insecureHttp: z.boolean().exactOptional().describe("Allows the token over plain HTTP to another machine"),
+  })
+  .refine(hasSecret, exactlyOne);
+
 export const remoteSchema = z
   .strictObject({
     nodes: z
@@ -39,6 +67,7 @@ export const remoteSchema = z
       })
       .refine(hasOne, onlyOne)
       .exactOptional(),
+    registration: registrationSchema.exactOptional().describe("Takes nodes that say by POST /v1/nodes that they are there"),
     tls: z
       .strictObject({
         caFile: file.exactOptional().describe("The roots of the nodes' certificates, as PEM"),
@@ -59,15 +88,18 @@ export const remoteSchema = z
     maxOutputBytes: bytes.exactOptional(),
     arch: z.array(z.string().min(1)).min(1).exactOptional().describe('Processors that are taken, as Node.js names them: "x64", "arm64"'),
   })
-  .refine(({ nodes, dns }) => (nodes === undefined) !== (dns === undefined), "must have either nodes or dns");
+  .refine(({ nodes, dns }) => nodes === undefined || dns === undefined, "must have either nodes or dns, not both")
+  .refine((remote) => ["nodes", "dns", "registration"].some((key) => key in remote), "must have nodes, dns or registration");
 
 export type RemoteConfig = z.output<typeof remoteSchema>;
+export type RegistrationConfig = z.output<typeof registrationSchema>;
+export type AnnounceConfig = z.output<typeof announceSchema>;
 type Secrets = Pick<NonNullable<RemoteConfig["dns"]>, (typeof oneOf)[number]>;
 export type RemoteCredentials = Secrets;
 
 /** Makes the paths absolute. */
 export function resolveRemote(remote: RemoteConfig, at: (path: string) => string): RemoteConfig {
-  const { nodes, dns, tls } = remote;
+  const { nodes, dns, registration, tls } = remote;
   const secrets = <S extends Secrets>(one: S): S => ({
     ...one,
     ...(one.tokenFile === undefined ? {} : { tokenFile: at(one.tokenFile) }),
@@ -78,6 +110,22 @@ export function resolveRemote(remote: RemoteConfig, at: (path: string) => string
     ...remote,
     ...(nodes === undefined ? {} : { nodes: nodes.map(secrets) }),
     ...(dns === undefined ? {} : { dns: secrets(dns) }),
+    ...(registration === undefined ? {} : { registration: resolveRegistration(registration, secrets) }),
     ...(tls === undefined ? {} : { tls: Object.fromEntries(files) }),
+  };
+}
+
+function resolveRegistration(registration: RegistrationConfig, secrets: <S extends Secrets>(one: S) => S): RegistrationConfig {
+  const { opens } = registration;
+  return { ...secrets(registration), ...(opens === undefined ? {} : { opens: secrets(opens) }) };
+}
+
+/** Makes the paths absolute. */
+export function resolveAnnounce(announce: AnnounceConfig, at: (path: string) => string): AnnounceConfig {
+  const { tokenFile, caFile } = announce;
+  return {
+    ...announce,
+    ...(tokenFile === undefined ? {} : { tokenFile: at(tokenFile) }),
+    ...(caFile === undefined ? {} : { caFile: at(caFile) }),
   };
 }

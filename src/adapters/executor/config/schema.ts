@@ -4,6 +4,7 @@ import { resourcesSchema } from "../../../wire.ts";
 import { backendsSchema } from "./backends.ts";
 import { acceptsToolsSchema, blobsSchema } from "./files.ts";
 import { bytes, ms } from "./quantities.ts";
+import { announceSchema } from "./remote.ts";
 import { tenantsSchema } from "./tenants.ts";
 import { tokenSchema } from "./tokens.ts";
 import { keysSchema, tlsSchema } from "./trust.ts";
@@ -64,6 +65,7 @@ export const configSchema = z.strictObject({
       stalledReaderMs: ms.exactOptional().describe("For a reader to take what is ready for it; default by profile 30, 10 and 5 s"),
     })
     .prefault({}),
+  announce: announceSchema.exactOptional().describe("Says to an edge that this node is there, until it drains"),
   graceMs: z.int().min(0).default(10_000).describe("How long running work may go on after SIGTERM"),
   reaper: z
     .boolean()
