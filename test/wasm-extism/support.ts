@@ -8,7 +8,8 @@ import { compileArtifact } from "../../src/wasm/compile.ts";
 import type { Making } from "../../src/wasm/ingest.ts";
 import type { MadeParts } from "../../src/wasm/made.ts";
 import { MemoryPool } from "../../src/wasm/memory-pool.ts";
-import { readyExtism } from "../../src/wasm/extism/plugin.ts";
+import { allAbis } from "../../src/wasm/abi/all.ts";
+import { readyArtifact } from "../../src/wasm/abi/runner.ts";
 import { Slices } from "../../src/wasm/slices.ts";
 import { systemClock } from "../../src/wasm/wasi/clock.ts";
 import type { Surroundings } from "../../src/wasm/surroundings.ts";
@@ -30,7 +31,7 @@ export function makingOf(tool: string): Making {
 /** Compiles what an ABI made, and has it run with memories of its own. */
 export async function readyOf(abi: WasmAbi, tool: string, parts: MadeParts): Promise<ReadyArtifact> {
   const made = { format: artifactFormat, abi, of: `sha256:${"0".repeat(64)}`, deterministic: false, ...parts } as const;
-  return readyExtism(await compileArtifact(made, { tool, maxCompileMs: 10_000 }), { tool, pool: new MemoryPool(16 * MiB) });
+  return readyArtifact(allAbis(), await compileArtifact(made, { tool, maxCompileMs: 10_000 }), { tool, pool: new MemoryPool(16 * MiB) });
 }
 
 export async function ready(name: string, entry = "run"): Promise<ReadyArtifact> {
