@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Capability, Enforcement, Probe } from "../src/backend.ts";
 import { unsafe } from "../src/backends/unsafe/index.ts";
+import { gvisorCapability } from "../src/backends/gvisor/capability.ts";
 import { imageCapability } from "../src/backends/oci/run-cgroup.ts";
 import { servedBy, unenforcedBy } from "../src/cli/served-profiles.ts";
 import { cgroupEnforcement } from "../src/internal/node/cgroup-limits.ts";
@@ -15,7 +16,7 @@ import { quickJs } from "../src/wasm/javascript/node.ts";
 
 /** What a backend can do at most, and which of its limits hang on a condition of the machine. */
 export interface Declared {
-  readonly name: "wasm" | "unsafe" | "docker" | "containerd";
+  readonly name: "wasm" | "unsafe" | "docker" | "containerd" | "gvisor";
   readonly capabilities: readonly Capability[];
   readonly conditions: { readonly [L in Limit]?: string };
 }
@@ -95,12 +96,14 @@ const prose: Readonly<Record<Declared["name"], Prose>> = {
   docker: {
     what: '`import { docker } from "toolruntime/docker"`; `docker(options?)`. Containers of a Docker daemon on this host, one for each run.',
     needs:
-      "Linux, a Docker daemon at a Unix socket, the package dockerode, and root: cgroups are made at the top of the hierarchies, and a file system in memory is mounted for each run. The probe says what is missing.",
+      "Linux on x64 or arm64, a daemon at a Unix socket, the package dockerode, and root: cgroups are made at the top of the hierarchies, and a file system in memory is mounted for each run. The probe says what is missing.",
     artifacts:
       "the manifest's `image`: a reference, and the program in it. A `digest` is the image's id or one of its repository digests. Images are taken from the daemon; none is pulled.",
     facts: [
       "A container shares the host's kernel, so `hardened` is refused. There is no network in any profile.",
-      "In `standard` the tool is nobody (65534), with no capability, no-new-privileges, Docker's seccomp profile and a root that it cannot write to. In `dev` the image's own user holds, and its root is writable and not limited.",
+      "In every profile a seccomp profile of our own holds, an allow-list, as on `containerd`. In `standard` the tool is nobody (65534), with no capability, no-new-privileges and a root that it cannot write to. In `dev` the image's own user holds, and its root is writable and not limited.",
+      "The tool's first process is a program of our own, bound into the container, and not the engine's: it hands signals on, collects what other processes leave, says why a program could not be started, and shows nobody its environment.",
+      'Podman, by its socket for Docker\'s clients, is known by its answer and refused: it says that a container is attached before it is, so that what a tool writes as it starts may be lost. `acceptEngines` takes it all the same, as `"podman@4.3.1"`; its runtime is judged by the same floors, and the receipt of `memory` says `unknown` where a tool was at its limit and went on.',
       "The tool works in `/work`, where its input files are bound read-only, one by one, and hands back what is in `/work/out`. `/work` and `/tmp` are one file system in memory, as large as the limit `disk`; what is in it counts as memory.",
       "Memory, processes and processors are held by a cgroup of the run's own around the container's, and read back from it.",
       'An engine older than the closing of its known holes is refused in `standard` (`belowFloor` in the probe\'s notes) unless `acceptEngines` names it, as `"runc@1.1.5"`.',
@@ -140,6 +143,40 @@ const prose: Readonly<Record<Declared["name"], Prose>> = {
       ["maxOutputBytes", "64 MiB", "the most that a run may hand back in files"],
     ],
   },
+  gvisor: {
+    what: '`import { gvisor } from "toolruntime/gvisor"`; `gvisor(options?)`. gVisor sandboxes, one for each run, by `runsc run` and without a daemon. There is no other route yet: gVisor as a runtime of Docker or of containerd is not used.',
+    needs:
+      "Linux on x64 or arm64, runsc, a folder with images, and root: cgroups are made at the top of the hierarchies, and a file system in memory is mounted for each run. The probe says what is missing.",
+    artifacts:
+      "the manifest's `image`: a reference, and the program in it. A `digest` is that of the image's index, manifest or configuration. Images are taken from an OCI image layout on this host; none is pulled: `skopeo copy docker-daemon:busybox:latest oci:/var/lib/toolruntime/images:docker.io/library/busybox:latest`. Each is unpacked once, its blobs held against their digests; devices, pipes and extended attributes of its files are left out.",
+    facts: [
+      "A tool's calls are answered by gVisor's kernel. Before the first use, after each probe, and when the program's file has changed, a program of our own asks the kernel in a sandbox what it is; one that is not gVisor's is refused with `ERR_ATTESTATION`. That tells of a mistake, not of a program that was made to lie.",
+      "In `standard` and `hardened` the tool is nobody (65534), with no capability and a root that it cannot write to. In `dev` the image's own user holds, where the image gives it by number, and what it writes to its root is kept in the sandbox's memory. Nobody becomes another user. There is no network in any profile.",
+      "`processes` is held inside the sandbox, by RLIMIT_NPROC; the receipt says what it was set to, and not whether it was reached. The sandbox's own threads are bounded by a cgroup far above: a limit there as small as a tool's would break the sandbox down.",
+      "Memory, processors and processor time are those of the whole sandbox, by a cgroup of the run's own: about 15 MiB are taken before the tool has anything. A kill for want of memory ends all of it, whichever process asked.",
+      "The tool works in `/work`, where its input files are bound read-only, one by one, and hands back what is in `/work/out`. `/work` and `/tmp` are one file system in memory, as large as the limit `disk`; what is in it counts as memory. A write beyond it fails, with the error EIO in older runscs.",
+      'A runsc older than the closing of its known holes is refused in `standard` and `hardened` (`belowFloor` in the probe\'s notes) unless `acceptEngines` names it, as `"runsc@20221219.0.0"`.',
+      "When the service starts it ends the sandboxes of services that are gone, and removes their cgroups and folders.",
+    ],
+    options: [
+      [
+        "imageFolder",
+        "none",
+        "a folder with an OCI image layout, which names images in full in its annotations; the command line follows `TOOLRUNTIME_IMAGES`",
+      ],
+      ["runtimePath", "the `runsc` in a system's usual folders", "the runtime program"],
+      ["platform", "`systrap` where it works, or else `ptrace`", "how gVisor gets between a tool and the host's kernel; `kvm` too"],
+      ["acceptEngines", "none", "a runsc below its floor that is taken all the same; `--accept-engine` on the command line"],
+      [
+        "scratch",
+        "a folder of this user's own below the system's temporary one",
+        "where images are unpacked and the file systems of runs are mounted",
+      ],
+      ["maxImageBytes", "8 GiB", "the most that all unpacked images take; those not in use go, the longest unused first"],
+      ["maxSandboxes", "4", "sandboxes at once; more wait"],
+      ["maxOutputBytes", "64 MiB", "the most that a run may hand back in files"],
+    ],
+  },
 };
 
 /** A layout that has everything. What a machine lacks of it is the condition that the page names. */
@@ -174,6 +211,7 @@ export async function declaredBackends(): Promise<Declared[]> {
       { name: "unsafe", capabilities: commands, conditions },
       { name: "docker", capabilities: [imageCapability(wholeLayout, ["dev", "standard"])], conditions: {} },
       { name: "containerd", capabilities: [imageCapability(wholeLayout, ["dev", "standard"])], conditions: {} },
+      { name: "gvisor", capabilities: [gvisorCapability(wholeLayout, ["dev", "standard", "hardened"])], conditions: {} },
     ];
   } finally {
     await Promise.all([sandbox.close(), host.close()]);

@@ -1,10 +1,11 @@
 import { parseArgs } from "node:util";
 import { soakFleet } from "./fleet.ts";
+import { soakKills } from "./kill-loop.ts";
 import { soakModules } from "./modules.ts";
 import { soakSequential } from "./sequential.ts";
 import { soakService } from "./service.ts";
 
-const help = `Usage: npm run soak -- [sequential | service | modules | fleet] [options]
+const help = `Usage: npm run soak -- [sequential | service | modules | fleet | kills] [options]
 
 The long runs, by hand. Prints a report as JSON; exit code 1 where it does not hold.
 
@@ -14,6 +15,8 @@ The long runs, by hand. Prints a report as JSON; exit code 1 where it does not h
   --modules N      of the modules run: generated and mutated modules through ingest (default 100000)
   --seed N         of the modules run: the first one's (default another one each time)
   --inputs N       of each batch of the fleet run (default 10000)
+  --runs N         of the kills run, which needs the daemons of scripts/backends (default 1000)
+  --kill-every N   how many of them come between two kills of the services (default 100)
   --help           this text`;
 
 /** Growth of resident memory over a million executions that still counts as flat. */
@@ -28,6 +31,8 @@ const { values, positionals } = parseArgs({
     modules: { type: "string", default: "100000" },
     seed: { type: "string", default: `${Math.floor(Math.random() * 2 ** 31)}` },
     inputs: { type: "string", default: "10000" },
+    runs: { type: "string", default: "1000" },
+    "kill-every": { type: "string", default: "100" },
     help: { type: "boolean", default: false },
   },
 });
@@ -55,6 +60,12 @@ if (values.help) {
     });
     console.log(JSON.stringify(report, null, 2));
     if (report.wrong.length > 0) process.exitCode = 1;
+  }
+  if (wants("kills")) {
+    const options = { runs: Number(values.runs), killEvery: Number(values["kill-every"]) };
+    const report = await soakKills(options, (line) => console.error(line));
+    console.log(JSON.stringify(report, null, 2));
+    if (!report.holds) process.exitCode = 1;
   }
   if (wants("fleet")) {
     const report = await soakFleet({ seconds: Number(values.seconds), inputs: Number(values.inputs) }, (line) => console.error(line));

@@ -117,7 +117,9 @@ export async function startDaemon(daemon) {
   for (const { path, text, mode = 0o644 } of files) writeFileSync(path, text, { mode });
   rmSync(daemon.socket, { force: true });
   const log = openSync(join(paths.logs, `${name}.log`), "a");
-  const child = spawn(daemon.program, daemon.args, { detached: true, stdio: ["ignore", log, log], env: { ...process.env, ...daemon.env } });
+  // Podman leaves a file in its working folder where a container was ended for want of memory.
+  const [cwd, env] = [paths.root, { ...process.env, ...daemon.env }];
+  const child = spawn(daemon.program, daemon.args, { cwd, detached: true, stdio: ["ignore", log, log], env });
   let failure;
   child.once("error", (error) => (failure = error.message));
   child.once("exit", (code, signal) => (failure = `it ended with ${code ?? signal}`));

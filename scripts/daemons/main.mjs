@@ -1,6 +1,7 @@
 // Installs from Debian and runs docker, containerd, runsc and podman as plain processes under a folder of their own, with images that
 // need no registry. It leaves the machine's network, firewall, forwarding and services as they are. Runs on Node 20.
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { daemons, findAll, startDaemon, stopDaemon } from "./daemons.mjs";
 import { loadImages } from "./images.mjs";
@@ -38,9 +39,19 @@ async function up(paths) {
 async function down(paths, isWiped) {
   for (const daemon of daemons(paths).toReversed()) console.log(`${daemon.name}: ${await stopDaemon(daemon)}`);
   rmSync(paths.state, { force: true });
+  unmountBelow(paths.root);
   if (!isWiped) return;
   rmSync(paths.root, { recursive: true, force: true });
   console.log(`${paths.root}: removed`);
+}
+
+/** Podman's storage stays mounted when nothing of podman runs any longer. The last mounted goes first. */
+function unmountBelow(root) {
+  const points = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((point) => point.startsWith(`${root}/`));
+  for (const point of points.toReversed()) execFileSync("umount", [point], { stdio: ["ignore", "ignore", "inherit"] });
 }
 
 async function status(paths, isJson) {

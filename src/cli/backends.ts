@@ -38,12 +38,19 @@ export function containerdPlace(): { readonly socketPath?: string; readonly name
   };
 }
 
+/** Where images are that need no daemon. */
+export function imageFolder(): { readonly imageFolder?: string } {
+  const { TOOLRUNTIME_IMAGES: folder } = process.env;
+  return folder === undefined ? {} : { imageFolder: folder };
+}
+
 /** @throws `ERR_POLICY_DENIED` for `unsafe` without the operator's word. */
 export async function openBackend(name: BackendName, options: OpenOptions): Promise<Backend> {
   const { allowsUnsafe, needsProcesses, acceptEngines = [], warn } = options;
   if (name === "wasm") return openByName(name, needsProcesses ? { process: {} } : {});
   if (name === "docker") return openByName(name, { ...dockerSocket(), acceptEngines });
   if (name === "containerd") return openByName(name, { ...containerdPlace(), acceptEngines });
+  if (name === "gvisor") return openByName(name, { ...imageFolder(), acceptEngines });
   if (allowsUnsafe) return openByName(name, { acceptUnsafe: true, warn });
   throw new ToolRuntimeError(
     "ERR_POLICY_DENIED",

@@ -22,5 +22,6 @@ export const root = defineCommand({
     build: () => import("./commands/build.ts").then(({ build }) => build),
     deploy: () => import("./commands/deploy.ts").then(({ deploy }) => deploy),
     doctor: () => import("./commands/doctor.ts").then(({ doctor }) => doctor),
+    gc: () => import("./commands/gc.ts").then(({ gc }) => gc),
   },
 });

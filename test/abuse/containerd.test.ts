@@ -30,6 +30,7 @@ async function attackIn(profile: "dev" | "standard", socketPath: string): Promis
     profile,
     open: (options) => createRuntime({ ...options, backend }),
     attacker: imageAttacker({ reference, node: "/usr/bin/node", shell: "/bin/sh" }),
+    setUid: "/usr/bin/python3-setuid",
     victim,
     canary,
     snapshot: async () => [...(await snapshot()), ...leftovers(socketPath, scratch)],

@@ -13,7 +13,7 @@ test("claims no profile whose demands a backend does not meet", async () => {
   const { stdout } = await cli(["doctor", "--json"]);
   const { backends, node } = JSON.parse(stdout);
   expect(node).toBe(process.version);
-  expect(backends.map(({ name }: { name: string }) => name)).toEqual(["wasm", "unsafe", "docker", "containerd"]);
+  expect(backends.map(({ name }: { name: string }) => name)).toEqual(["wasm", "unsafe", "docker", "containerd", "gvisor"]);
   const capabilities: readonly { serves: readonly string[]; limits: object }[] = backends.flatMap(
     (backend: { capabilities: [] }) => backend.capabilities,
   );

@@ -11,7 +11,7 @@ test("--version prints the package's version", async () => {
 });
 
 describe("--help", () => {
-  test.each(["", "run", "serve", "tools", "tools list", "tools describe", "tools add", "build", "deploy", "deploy cloudflare", "doctor"])(
+  test.each(["", "run", "serve", "tools", "tools list", "tools describe", "tools add", "build", "deploy", "deploy cloudflare", "doctor", "gc"])(
     "of toolruntime %s",
     async (command) => {
       const path = command.split(" ").filter((word) => word !== "");
@@ -38,7 +38,7 @@ describe("--help", () => {
 
 test.each([
   [["rnu"], 'Unknown command "rnu"; did you mean "run"?'],
-  [["bogus-command"], "toolruntime has run, serve, node, keys, batch, tools, build, deploy, doctor"],
+  [["bogus-command"], "toolruntime has run, serve, node, keys, batch, tools, build, deploy, doctor, gc"],
   [["tools", "lst"], 'did you mean "list"?'],
   [["--verison"], 'Unknown option "--verison"'],
   [["run", "x", "--securty", "dev"], 'did you mean "--security"?'],
@@ -52,7 +52,7 @@ test.each([
   [["run", "x", "--timeout", "soon"], '"soon"'],
   [["run", "x", "--memory", "-1"], "--memory=-1"],
   [["run", "x", "--backend", "docer"], '"docker"'],
-  [["run", "x", "--backend", "zzz"], "wasm, unsafe, docker, containerd"],
+  [["run", "x", "--backend", "zzz"], "wasm, unsafe, docker, containerd, gvisor"],
 ])("%j is wrong usage", async (args, says) => {
   const { code, stdout, stderr } = await cli(args);
   expect(stderr).toContain(says);

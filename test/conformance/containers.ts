@@ -1,13 +1,16 @@
 import { existsSync, readFileSync } from "node:fs";
 import { containerd } from "../../src/backends/containerd/index.ts";
 import { docker } from "../../src/backends/docker/index.ts";
+import { gvisor } from "../../src/backends/gvisor/index.ts";
 import type { ConformanceOptions } from "../../src/conformance/index.ts";
 import { createRuntime, type Backend, type SecurityProfile } from "../../src/index.ts";
 import { canary, type Target } from "./targets.ts";
 
 /** What `scripts/backends up` wrote. */
 interface Daemons {
-  readonly sockets: { readonly docker: string; readonly containerd: string };
+  readonly sockets: { readonly docker: string; readonly containerd: string; readonly podman: string };
+  /** An OCI image layout with the same images. */
+  readonly imageFolder: string;
   readonly images: Readonly<Record<string, { readonly reference: string }>>;
 }
 
@@ -34,6 +37,13 @@ export function dockerTarget(daemons: Daemons, profile: SecurityProfile): Target
 
 export function containerdTarget(daemons: Daemons, profile: SecurityProfile): Target {
   return targetOf(containerd({ socketPath: daemons.sockets.containerd, acceptEngines }), daemons, { profile });
+}
+
+/** Debian's runsc is below the floor too. */
+export const acceptRunsc = ["runsc@20221219.0.0"];
+
+export function gvisorTarget(daemons: Daemons, profile: SecurityProfile): Target {
+  return targetOf(gvisor({ imageFolder: daemons.imageFolder, acceptEngines: acceptRunsc }), daemons, { profile });
 }
 
 type Differences = Pick<ConformanceOptions, "profile" | "maxHeldBytes">;

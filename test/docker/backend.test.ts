@@ -35,14 +35,14 @@ async function shell(script: string, resources: Resources = {}) {
   return runtime.execute({ tool: await toolOf(["/bin/sh", "-c", script]), resources });
 }
 
-/** What a run can leave: mounts, cgroups. */
+/** What a run of this process can leave: mounts, cgroups. Other tests run meanwhile. */
 function leftovers(): string[] {
   const mounts = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
-    .filter((line) => line.includes("toolruntime-docker-"));
+    .filter((line) => line.split(" ")[4]?.includes(`/${process.pid}-`));
   const cgroups = ["memory", "pids", "cpu", "unified", "."].flatMap((folder) => {
     try {
-      return readdirSync(`/sys/fs/cgroup/${folder}`).filter((name) => name.startsWith("toolruntime-docker-"));
+      return readdirSync(`/sys/fs/cgroup/${folder}`).filter((name) => name.startsWith(`toolruntime-docker-${process.pid}-`));
     } catch {
       return [];
     }
@@ -102,6 +102,27 @@ describe.skipIf(isMissing)("docker", () => {
       code: "ERR_ARTIFACT_INVALID",
       message: expect.stringContaining('"/nothing"'),
     });
+  });
+
+  test.each(["dev", "standard"] as const)("in %s the first process shows nobody what it was given", async (security) => {
+    const other = createRuntime({ backend, security });
+    const argv = ["/bin/sh", "-c", "cat /proc/1/comm; cat /proc/1/environ 2>&1; unshare -n true 2>&1 || echo refused"];
+    const { stdout } = await other.execute({ tool: await toolOf(argv), env: { SECRET: "for the tool" } });
+    expect(stdout.split("\n")).toEqual([
+      "toolruntime-ini",
+      expect.stringContaining("Permission denied"),
+      expect.stringContaining("Operation not permitted"),
+      "refused",
+      "",
+    ]);
+    await other.close();
+  });
+
+  test("a tool whose manifest names no program is the image's own, and its 127 is its own", async () => {
+    const about = { name: "shell", version: "1.0.0", description: "Reads a script", inputSchema: true };
+    const tool = await defineTool({ ...about, artifacts: { image: { reference } } }, {});
+    const { exitCode, stderr } = await runtime.execute({ tool, input: 7 });
+    expect({ exitCode, stderr }).toEqual({ exitCode: 127, stderr: expect.stringContaining("7: not found") });
   });
 
   test("hardened is refused: a container shares the host's kernel", async () => {

@@ -1,10 +1,14 @@
 import { expect, it } from "vitest";
 import { createClient } from "../../src/client.ts";
+import { defineProbe } from "../../src/conformance/index.ts";
+import { wasmGuest } from "../../src/conformance/node.ts";
 import { openService, problemOf } from "./support.ts";
 
 const overloadMs = 8000;
 const places = 4;
-const task = { tool: "slow" };
+/** Waits by a timer, so that the pace is the same on a machine that is busy. */
+const wait = { do: "sleep", ms: 200 };
+const task = { tool: "probe", input: wait };
 
 /** The status of each try of one caller, as far as it got. */
 interface Caller {
@@ -49,7 +53,7 @@ async function measureCapacity(url: string, ms: number): Promise<number> {
 }
 
 it("keeps its promises under ten times what it can do, and does as much as it can", { timeout: 60_000 }, async () => {
-  const { url, service } = await openService({ concurrency: { running: places, queued: 32 } }, { slow: "sleep 0.2" });
+  const { url, service } = await openService({ concurrency: { running: places, queued: 32 } }, {}, [await defineProbe(await wasmGuest())]);
   const perMs = await measureCapacity(url, 2000);
   const over = new AbortController();
   const callers: Caller[] = [];
@@ -57,7 +61,8 @@ it("keeps its promises under ten times what it can do, and does as much as it ca
   const calls: Promise<unknown>[] = [];
   const call = (): void => {
     const caller: Caller = { statuses: [] };
-    const input = { number: callers.push(caller) };
+    const number = callers.push(caller);
+    const input = { ...wait, number };
     const send = (target: string | URL | Request, init?: RequestInit): Promise<Response> => {
       // What was sent is answered, also when time is over.
       const answering = fetch(target, { ...init, signal: null });
@@ -65,7 +70,7 @@ it("keeps its promises under ten times what it can do, and does as much as it ca
       return answering;
     };
     const calling =
-      input.number % 2 === 0
+      number % 2 === 0
         ? plainCaller(send, url, JSON.stringify({ ...task, input }), over.signal)
         : createClient({ url, fetch: send, retries: 3 }).run({ ...task, input }, { signal: over.signal });
     calls.push(calling.catch(() => undefined));
@@ -94,9 +99,10 @@ it("keeps its promises under ten times what it can do, and does as much as it ca
 });
 
 it("gives whoever is refused a ticket, and the same time again to one who comes too soon", async () => {
-  const { post } = await openService({ concurrency: { running: 1, queued: 1 } }, { slow: "sleep 5" });
+  const { post } = await openService({ concurrency: { running: 1, queued: 1 } }, {}, [await defineProbe(await wasmGuest())]);
+  const long = { ...wait, ms: 5000 };
   const leaving = new AbortController();
-  const busy = [0, 1].map((number) => post({ ...task, input: { number } }, {}, leaving.signal).catch(() => undefined));
+  const busy = [0, 1].map((number) => post({ ...task, input: { ...long, number } }, {}, leaving.signal).catch(() => undefined));
   await new Promise((resolve) => setTimeout(resolve, 300));
   const first = await post(task);
   const { details } = await problemOf(first);

@@ -51,7 +51,11 @@ export interface Opened {
 }
 
 /** A real service on a loopback port, with the echo tool on `wasm` and scripts on `unsafe`; closed after the test. */
-export async function openService(config: ServiceConfigInput = {}, scripts: Readonly<Record<string, string>> = {}): Promise<Opened> {
+export async function openService(
+  config: ServiceConfigInput = {},
+  scripts: Readonly<Record<string, string>> = {},
+  tools: readonly Tool[] = [],
+): Promise<Opened> {
   const log: string[] = [];
   const shellTools = await Promise.all(Object.entries(scripts).map(([name, script]) => shellTool(name, script)));
   const unsafe = shellTools.length > 0 ? { unsafe: { acceptUnsafe: true } } : {};
@@ -59,7 +63,7 @@ export async function openService(config: ServiceConfigInput = {}, scripts: Read
   const auditFile = join(folder, "audit.jsonl");
   const service = await createService({
     config: parseConfig({ audit: { file: auditFile }, port: 0, security: "dev", backends: { wasm: {}, ...unsafe }, graceMs: 0, ...config }),
-    tools: createRegistry([await echoTool(), ...shellTools]),
+    tools: createRegistry([await echoTool(), ...shellTools, ...tools]),
     logTo: { write: (line: string) => void log.push(line) },
   });
   onTestFinished(async () => {

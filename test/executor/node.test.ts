@@ -87,7 +87,7 @@ describe("G7: a node that is killed and started again", () => {
     await makeScript(scratch.path, "slow", `touch '${scratch.path}/started-'$$; exec sleep ${marker}`);
     await writeFile(
       join(scratch.path, "toolruntime.json"),
-      '{ "concurrency": { "running": 2, "queued": 10 }, /* a folder of scratch */ "backends": { "unsafe": { "acceptUnsafe": true, "scratch": "scratch" } } }',
+      '{ "concurrency": { "running": 2, "queued": 10 }, "reaper": false, /* a folder of scratch */ "backends": { "unsafe": { "acceptUnsafe": true, "scratch": "scratch" } } }',
     );
     const first = await startNode(scratch.path);
     const keyed = (key: string, tool: string, prefer = "respond-async") => post(first.url, { tool }, { "idempotency-key": key, prefer });

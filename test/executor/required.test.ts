@@ -11,10 +11,11 @@ const options: Omit<BackendOptions, "remote"> = {
   unsafe: { acceptUnsafe: true, warn: () => undefined },
   docker: typeof daemons === "string" ? {} : { socketPath: daemons.sockets.docker },
   containerd: typeof daemons === "string" ? {} : { socketPath: daemons.sockets.containerd },
+  gvisor: typeof daemons === "string" ? {} : { imageFolder: daemons.imageFolder },
 };
 
 if (required.length === 0)
-  console.log("No backend is required here: set TOOLRUNTIME_REQUIRE=wasm,unsafe,docker,containerd to have a missing one fail");
+  console.log("No backend is required here: set TOOLRUNTIME_REQUIRE=wasm,unsafe,docker,containerd,gvisor to have a missing one fail");
 
 describe.skipIf(required.length === 0)("the backends that TOOLRUNTIME_REQUIRE names", () => {
   it.each(required)("%s is ready", async (name) => {

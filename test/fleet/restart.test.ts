@@ -22,8 +22,9 @@ function clientOf({ url }: NodeProcess): ServiceClient {
   return createClient({ url, token: fleetToken, retries: 0 });
 }
 
+/** Without a reaper: what is left is there for the next start. */
 async function openOne(): Promise<Fleet & { readonly node: NodeProcess }> {
-  const fleet = await openFleet();
+  const fleet = await openFleet({ config: { reaper: false } });
   const [node] = fleet.nodes;
   if (node === undefined) throw new Error("there is no node");
   return { ...fleet, node };
@@ -145,7 +146,7 @@ describe.skipIf(typeof daemons === "string")("G7: a node with docker that is kil
     const socketPath = daemons.sockets.docker;
     const reference = daemons.images["busybox"]?.reference ?? "";
     const fleet = await openFleet({
-      config: { backends: { docker: { socketPath, acceptEngines: ["runc@1.1.5"] } } },
+      config: { backends: { docker: { socketPath, acceptEngines: ["runc@1.1.5"] } }, reaper: false },
       prepare: (tools) => writeSleeper(tools, reference),
     });
     const [node] = fleet.nodes;

@@ -59,6 +59,8 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   "backends/oci": node,
   "backends/docker": [...node, "backends/oci"],
   "backends/containerd": [...node, "backends/oci"],
+  // What a container is like is one for all that OCI settings are written for.
+  "backends/gvisor": [...node, "backends/oci", "backends/containerd"],
   edge: portable,
   conformance: portable,
   "adapters/executor": [
@@ -73,6 +75,7 @@ const rules: Readonly<Record<string, readonly string[]>> = {
     "backends/unsafe",
     "backends/docker",
     "backends/containerd",
+    "backends/gvisor",
   ],
   "adapters/remote": portable,
   "adapters/trust": [...portable, "edge"],
@@ -99,6 +102,7 @@ const nodeParts: ReadonlySet<string> = new Set([
   "backends/oci",
   "backends/docker",
   "backends/containerd",
+  "backends/gvisor",
   "adapters/executor",
   "cli",
 ]);

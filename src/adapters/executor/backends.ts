@@ -4,6 +4,7 @@ import { ToolRuntimeError } from "../../errors.ts";
 import { didYouMean } from "../../internal/nearest.ts";
 import type { ContainerdOptions } from "../../backends/containerd/index.ts";
 import type { DockerOptions } from "../../backends/docker/index.ts";
+import type { GvisorOptions } from "../../backends/gvisor/index.ts";
 import type { UnsafeOptions } from "../../backends/unsafe/index.ts";
 import type { WasmOptions } from "../../wasm/index.ts";
 import type { JcoOptions } from "../../wasm/component/jco/index.ts";
@@ -21,6 +22,7 @@ export interface BackendOptions {
   readonly unsafe: UnsafeOptions;
   readonly docker: DockerOptions;
   readonly containerd: ContainerdOptions;
+  readonly gvisor: GvisorOptions;
   /** `registered`: the nodes that come by themselves. */
   readonly remote: RemoteConfig & { readonly registered?: NodeSource };
 }
@@ -50,10 +52,11 @@ const openers: { readonly [N in keyof BackendOptions]: (options: BackendOptions[
   unsafe: async (options) => (await import("../../backends/unsafe/index.ts")).unsafe(options),
   docker: async (options) => (await import("../../backends/docker/index.ts")).docker(options),
   containerd: async (options) => (await import("../../backends/containerd/index.ts")).containerd(options),
+  gvisor: async (options) => (await import("../../backends/gvisor/index.ts")).gvisor(options),
   remote: async (options) => (await import("./open-remote.ts")).openRemote(options),
 };
 
-export const backendNames: readonly BackendName[] = ["wasm", "unsafe", "docker", "containerd"];
+export const backendNames: readonly BackendName[] = ["wasm", "unsafe", "docker", "containerd", "gvisor"];
 
 /** @throws `ERR_CONFIG_INVALID` with the nearest name that there is. */
 export function assertBackendName(name: string): asserts name is BackendName {

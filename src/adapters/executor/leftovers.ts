@@ -2,6 +2,7 @@ import type { Backend } from "../../backend.ts";
 import type { Log } from "../../edge/index.ts";
 import { toToolRuntimeError } from "../../errors.ts";
 import type { AuditLog } from "../../store.ts";
+import { takeNotes } from "./reaper/notes.ts";
 
 /** How long after a try that failed the next one comes. */
 const againMs = 10_000;
@@ -11,6 +12,8 @@ const maxNamed = 100;
 export interface ReapOptions {
   readonly log: Log;
   readonly audit: AuditLog;
+  /** Where a reaper has left a note of what it removed meanwhile, which is in the log but not yet in the audit log. */
+  readonly stateFolder?: string | undefined;
 }
 
 export interface Reaped {
@@ -20,7 +23,7 @@ export interface Reaped {
 
 /** The search for what a killed process left, in all backends. */
 export interface Reaping {
-  /** What the first search removed. */
+  /** What a reaper had removed meanwhile, and the first search. */
   readonly reaped: readonly Reaped[];
   /** Ends the search in backends that could not be searched yet. */
   stop(): void;
@@ -44,6 +47,10 @@ export async function reapAll(backends: readonly Backend[], options: ReapOptions
   };
   let isStopped = false;
   const reaped: Reaped[] = [];
+  for (const note of options.stateFolder === undefined ? [] : takeNotes(options.stateFolder)) {
+    options.audit.note({ event: "reaped", ...note });
+    reaped.push({ backend: note.backend, removed: note.removed });
+  }
   for (const backend of backends) {
     const one = await reap(backend, options);
     if (one === undefined) later(backend);

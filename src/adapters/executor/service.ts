@@ -103,7 +103,11 @@ async function openService(options: ServiceOptions, opened: AsyncDisposableStack
   const reaper = await startReaper({ config, log: log.log, logsToStderr: options.logTo === undefined });
   opened.defer(() => reaper?.close());
   const runtime = routeTo(backends, options, blobs);
-  const { reaped, stop: stopReaping } = await reapAll(backends, { log: log.log, audit: executions.audit });
+  const { reaped, stop: stopReaping } = await reapAll(backends, {
+    log: log.log,
+    audit: executions.audit,
+    stateFolder: config.state?.folder,
+  });
   for (const message of warnings) log.log.warn({}, message);
   if (stores.lost.length > 0) log.log.warn({ executions: stores.lost }, "an earlier process had not ended these executions");
   const { acceptsTools } = config;
@@ -186,7 +190,7 @@ interface Opening {
 }
 
 async function openBackends(
-  { backends: { wasm, unsafe, docker, containerd, remote }, security }: ServiceConfig,
+  { backends: { wasm, unsafe, docker, containerd, gvisor, remote }, security }: ServiceConfig,
   { opened, warn, registered }: Opening,
 ): Promise<Backend[]> {
   const open = async <N extends keyof BackendOptions>(name: N, backend: BackendOptions[N]): Promise<Backend> => {
@@ -199,6 +203,7 @@ async function openBackends(
     ...(wasm === undefined ? [] : [await open("wasm", security === "hardened" ? { process: {}, ...wasm } : wasm)]),
     ...(docker === undefined ? [] : [await open("docker", docker)]),
     ...(containerd === undefined ? [] : [await open("containerd", containerd)]),
+    ...(gvisor === undefined ? [] : [await open("gvisor", gvisor)]),
     ...(remote === undefined ? [] : [await open("remote", registered === undefined ? remote : { ...remote, registered })]),
     ...(unsafe === undefined ? [] : [await open("unsafe", { ...unsafe, warn })]),
   ];

@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   enforcedValue,
@@ -24,9 +24,10 @@ import { writeInitProgram } from "../oci/init-file.ts";
 import { ownerLabel } from "../oci/leftovers.ts";
 import { findRunCgroups, imageCapability, RunCgroup } from "../oci/run-cgroup.ts";
 import { canMount, removeScratch, Scratch } from "../oci/scratch.ts";
-import { hasSeccompProfile } from "../oci/seccomp.ts";
+import { hasSeccompProfile, seccompProfile } from "../oci/seccomp.ts";
 import { nobody } from "../oci/settings.ts";
 import { Docker, engineError, statusOf } from "./client.ts";
+import { flavorOf, refusalOf, type Flavor } from "./flavor.ts";
 import { findLeftovers, namePrefix } from "./reap.ts";
 import { runContainer } from "./run.ts";
 import { containerOptions } from "./spec.ts";
@@ -43,6 +44,9 @@ export interface DockerSettings {
 interface Found {
   readonly layout: CgroupLayout;
   readonly version: string;
+  /** The seccomp profile as the engine takes it. */
+  readonly seccomp: string;
+  readonly flavor: Flavor;
   readonly profiles: readonly SecurityProfile[];
   readonly notes: readonly string[];
 }
@@ -58,6 +62,7 @@ const probeValidForMs = 60_000;
 const failedProbeValidForMs = 5000;
 const removeTimeoutMs = 5000;
 const initFile = "init";
+const seccompFile = "seccomp.json";
 const notes = ["A container shares this host's kernel: a hole in the kernel is a way out of it", "Tools have no network"] as const;
 
 export class DockerBackend implements Backend {
@@ -113,6 +118,9 @@ export class DockerBackend implements Backend {
     const { Version, Components = [] } = await peer.version().catch((error: unknown) => {
       throw engineError("ask for the version", error);
     });
+    const flavor = flavorOf(Components);
+    const refusal = refusalOf(flavor, Version, this.#settings.acceptEngines);
+    if (refusal !== undefined) throw new Error(refusal);
     openScratch(this.#settings.scratch);
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     // A name of its own for each trial: several may go on at once.
@@ -123,8 +131,17 @@ export class DockerBackend implements Backend {
     // Once: what is being executed cannot be written.
     if (!this.#hasInit) writeInitProgram(join(this.#folder, initFile));
     this.#hasInit = true;
-    const engines = Components.map((one) => ({ name: one.Name, version: one.Version }));
-    return { layout, version: Version, ...judgeEngines(engines, this.#settings.acceptEngines) };
+    const { profiles, notes: found } = judgeEngines(flavor.engines, this.#settings.acceptEngines);
+    const said = flavor.name === "podman" ? [`The daemon is podman ${Version}, by its socket for Docker's clients`, ...found] : found;
+    return { layout, version: Version, seccomp: this.#writeSeccomp(flavor), flavor, profiles, notes: said };
+  }
+
+  #writeSeccomp({ seccomp }: Flavor): string {
+    const text = JSON.stringify(seccompProfile());
+    if (seccomp === "text") return text;
+    const path = join(this.#folder, seccompFile);
+    writeFileSync(path, text, { mode: 0o600 });
+    return path;
   }
 
   prepare(plan: Plan): Promise<void> | void {
@@ -175,7 +192,7 @@ export class DockerBackend implements Backend {
     await this.prepare(plan);
     const image = this.#images.get(plan.tool);
     if (image === undefined) throw new ToolRuntimeError("ERR_INTERNAL", 'Cannot run a tool on backend "docker": it is not prepared');
-    const { layout } = await this.#find();
+    const { layout, seccomp, flavor } = await this.#find();
     const run = `${this.#owner}-${this.#runs++}`;
     const cgroupName = `${namePrefix}${run}`;
     const cgroup = setUp("make a cgroup", () => new RunCgroup(layout, cgroupName, plan));
@@ -192,6 +209,8 @@ export class DockerBackend implements Backend {
         image: image.id,
         argv: plan.tool.manifest.artifacts.image?.argv ?? image.argv,
         init: join(this.#folder, initFile),
+        seccomp,
+        flavor,
         name: cgroupName,
         labels: { [ownerLabel]: this.#owner, "toolruntime.run": io.id },
         cgroupParent: `/${cgroupName}`,
@@ -199,7 +218,7 @@ export class DockerBackend implements Backend {
         inputs,
         env: io.env,
       });
-      const report = await runContainer({ docker: this.#docker, plan, io, options, cgroup, scratch });
+      const report = await runContainer({ docker: this.#docker, plan, io, options, flavor, cgroup, scratch });
       if (!io.signal.aborted && report.limitHit === undefined)
         await handOverFiles(join(scratch.work, "out"), io, this.#settings.maxOutputBytes);
       return report;

@@ -76,8 +76,14 @@ export interface HostConfig {
   readonly OomScoreAdj: number;
   readonly ReadonlyRootfs: boolean;
   readonly Mounts: readonly { readonly Type: "bind"; readonly Source: string; readonly Target: string; readonly ReadOnly?: boolean }[];
-  readonly Ulimits: readonly { readonly Name: string; readonly Soft: number; readonly Hard: number }[];
+  readonly Ulimits: readonly Ulimit[];
   readonly LogConfig: { readonly Type: "none" };
+}
+
+export interface Ulimit {
+  readonly Name: string;
+  readonly Soft: number;
+  readonly Hard: number;
 }
 
 /** The engine at one Unix socket. */

@@ -10,6 +10,7 @@ import { initFailure, startFailure } from "../oci/init-file.ts";
 import type { RunCgroup } from "../oci/run-cgroup.ts";
 import type { Scratch } from "../oci/scratch.ts";
 import { engineError, statusOf, type ContainerOptions, type Docker, type PeerContainer } from "./client.ts";
+import type { Flavor } from "./flavor.ts";
 import { readStreams } from "./streams.ts";
 
 /** How long the streams may stay open when the tool has ended; only a broken engine holds them. */
@@ -20,6 +21,7 @@ export interface ContainerRun {
   readonly plan: Plan;
   readonly io: RunIo;
   readonly options: ContainerOptions;
+  readonly flavor: Pick<Flavor, "tellsOom">;
   readonly cgroup: RunCgroup;
   readonly scratch: Scratch;
 }
@@ -135,20 +137,41 @@ function assertStarted({ plan, options }: ContainerRun, startOfErrors: string): 
 }
 
 async function report(run: ContainerRun, container: PeerContainer, status: number): Promise<RunReport> {
-  const { plan, cgroup, scratch } = run;
+  const { plan, io, cgroup, scratch, flavor } = run;
   const { State } = await container.inspect().catch((error: unknown) => {
     throw engineError("look at a container", error).with({ started: true });
   });
   const exit = exitOfStatus(status);
-  const readings = [...cgroup.readings().map((reading) => withOom(reading, State.OOMKilled)), await scratch.reading(), ...cpuReading(run)];
+  const cpuTime = cpuReading(run);
   const isKilled = exit.kind === "signalled" && exit.signal === "SIGKILL";
+  const oom: OomFacts = {
+    isTold: State.OOMKilled,
+    isKilledByNobody: isKilled && !io.signal.aborted && cpuTime.every(({ hit }) => hit !== "yes"),
+    canTell: flavor.tellsOom === "yes",
+  };
+  const readings = [...cgroup.readings().map((reading) => withOom(reading, oom)), await scratch.reading(), ...cpuTime];
   const limitHit = isKilled ? hitOf(plan, readings) : undefined;
   return { exit, readings, ...(limitHit === undefined ? {} : { limitHit }) };
 }
 
-/** The engine hears of a kill for want of memory, of a child's too. */
-function withOom(reading: LimitReading, isKilled: boolean): LimitReading {
-  return reading.limit === "memory" && isKilled ? { ...reading, hit: "yes" } : reading;
+interface OomFacts {
+  /** The engine hears of a kill for want of memory, of a child's too. */
+  readonly isTold: boolean;
+  /** By SIGKILL, which this service did not send. */
+  readonly isKilledByNobody: boolean;
+  readonly canTell: boolean;
+}
+
+/**
+ * In cgroups of version 1 a kill is counted where the container was, which is gone, and the engine's word of it may come late, or never;
+ * so a tool that was at its limit of memory counts as killed for it.
+ */
+function withOom(reading: LimitReading, { isTold, isKilledByNobody, canTell }: OomFacts): LimitReading {
+  if (reading.limit !== "memory" || reading.hit === "yes") return reading;
+  const { peak, applied } = reading;
+  const isReached = peak !== undefined && applied !== undefined && peak >= applied;
+  if (isTold || (isReached && isKilledByNobody)) return { ...reading, hit: "yes" };
+  return isReached && !canTell ? { ...reading, hit: "unknown" } : reading;
 }
 
 function cpuReading({ plan, cgroup }: ContainerRun): LimitReading[] {
@@ -158,10 +181,7 @@ function cpuReading({ plan, cgroup }: ContainerRun): LimitReading[] {
   return [{ limit: "cpuTime", applied: limitMs, source: used.source, peak: used.usedMs, hit: used.usedMs >= limitMs ? "yes" : "no" }];
 }
 
-/**
- * The limit that ended the tool by SIGKILL, where one did. In cgroups of version 1 a kill is counted where the container was, which is
- * gone, and the engine's word of it may come late; so a tool that was at its limit of memory counts as killed for it.
- */
+/** The limit that ended the tool by SIGKILL, where one did. */
 function hitOf(plan: Plan, readings: readonly LimitReading[]): RunReport["limitHit"] {
   for (const limit of ["cpuTime", "memory"] as const) {
     const found = readings.find((reading) => reading.limit === limit);

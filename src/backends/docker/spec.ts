@@ -1,9 +1,9 @@
 import type { Plan } from "../../backend.ts";
 import { initPath } from "../oci/init-file.ts";
-import { seccompProfile } from "../oci/seccomp.ts";
 import { containerSettings, devCapabilities, maskedPaths, oomScoreAdj, readonlyPaths, tmpPath, workPath } from "../oci/settings.ts";
 import type { BoundFile, Scratch } from "../oci/scratch.ts";
 import type { ContainerOptions } from "./client.ts";
+import type { Flavor } from "./flavor.ts";
 
 export interface ContainerParts {
   readonly plan: Plan;
@@ -13,6 +13,9 @@ export interface ContainerParts {
   readonly argv: readonly string[];
   /** On the host: the program that is the first process. */
   readonly init: string;
+  /** What the kernel may be asked for: the profile as text, or its path on the host. */
+  readonly seccomp: string;
+  readonly flavor: Pick<Flavor, "masks" | "ulimits">;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   /** The run's own parent cgroup, as a path from the top of each hierarchy. */
@@ -22,10 +25,17 @@ export interface ContainerParts {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/** Threat: a folder of everybody's, in which no limit of the disk counts. The engine mounts it, whatever it is told of IPC. */
+const messageQueues = "/dev/mqueue";
+
+/** Threat: the same. Podman mounts them where the root cannot be written to. */
+const foldersOfPodman = ["/run", "/var/tmp"];
+
 /** The container of one run: everything that its safety hangs on is here. */
 export function containerOptions(parts: ContainerParts): ContainerOptions {
   const { plan, argv, scratch } = parts;
   const { user, isRootReadOnly, dropsCapabilities, noNewPrivileges, maxOpenFiles } = containerSettings[plan.profile];
+  const masks = [...maskedPaths, messageQueues, ...(parts.flavor.masks === "option" ? foldersOfPodman : [])];
   const env = { HOME: workPath, TMPDIR: tmpPath, ...parts.env };
   return {
     name: parts.name,
@@ -53,11 +63,12 @@ export function containerOptions(parts: ContainerParts): ContainerOptions {
       CapDrop: ["ALL"],
       CapAdd: dropsCapabilities ? [] : devCapabilities,
       SecurityOpt: [
-        `seccomp=${JSON.stringify(seccompProfile())}`,
+        `seccomp=${parts.seccomp}`,
         // Threat: a set-uid program in the image.
         ...(noNewPrivileges ? ["no-new-privileges:true"] : []),
+        ...(parts.flavor.masks === "option" ? [`mask=${masks.join(":")}`] : []),
       ],
-      MaskedPaths: maskedPaths,
+      MaskedPaths: masks,
       ReadonlyPaths: readonlyPaths,
       OomScoreAdj: oomScoreAdj,
       ReadonlyRootfs: isRootReadOnly,
@@ -72,10 +83,7 @@ export function containerOptions(parts: ContainerParts): ContainerOptions {
           ReadOnly: true,
         })),
       ],
-      Ulimits: [
-        { Name: "nofile", Soft: maxOpenFiles, Hard: maxOpenFiles },
-        { Name: "core", Soft: 0, Hard: 0 },
-      ],
+      Ulimits: [{ Name: "nofile", Soft: maxOpenFiles, Hard: maxOpenFiles }, { Name: "core", Soft: 0, Hard: 0 }, ...parts.flavor.ulimits],
       LogConfig: { Type: "none" },
     },
   };

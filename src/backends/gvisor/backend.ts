@@ -3,7 +3,6 @@ import { join } from "node:path";
 import {
   enforcedValue,
   type Backend,
-  type Capability,
   type Leftover,
   type Plan,
   type Probe,
@@ -24,9 +23,10 @@ import type { SecurityProfile } from "../../profile.ts";
 import type { Tool } from "../../tool.ts";
 import { judgeEngines } from "../oci/floors.ts";
 import { writeInitProgram } from "../oci/init-file.ts";
-import { findRunCgroups, imageCapability, RunCgroup } from "../oci/run-cgroup.ts";
+import { findRunCgroups, RunCgroup } from "../oci/run-cgroup.ts";
 import { canMount, removeScratch, Scratch, type BoundFile } from "../oci/scratch.ts";
 import { nobody } from "../oci/settings.ts";
+import { gvisorCapability } from "./capability.ts";
 import { ImageFolder, type FolderImage } from "./image-folder.ts";
 import { findRunsc, identityOf, type RunscProgram } from "./program.ts";
 import { findLeftovers, namePrefix } from "./reap.ts";
@@ -68,8 +68,6 @@ const failedProbeValidForMs = 5000;
 const removeTimeoutMs = 5000;
 const initFile = "init";
 const imagesFolder = "images";
-/** What runsc, the sandbox's kernel and its file server take before the tool has anything, measured: 19 MB. */
-const minMemoryBytes = 32 * 2 ** 20;
 /** Threads that the sandbox's kernel may have besides those of the tool: where it is refused one it breaks down. */
 const hostThreads = 1024;
 const threadsPerProcess = 4;
@@ -78,21 +76,6 @@ const notes = [
   "Memory and processor time are those of the whole sandbox: its kernel counts",
   "Tools have no network",
 ] as const;
-
-/** What a sandbox is, and what holds it. */
-export function gvisorCapability(layout: CgroupLayout, profiles: readonly SecurityProfile[]): Capability {
-  const container = imageCapability(layout, profiles);
-  const { memory, processes: _, ...limits } = container.limits;
-  return {
-    ...container,
-    isolation: "gvisor",
-    limits: {
-      ...limits,
-      ...(memory === undefined ? {} : { memory: { ...memory, min: minMemoryBytes } }),
-      processes: { by: "rlimit", min: 1 },
-    },
-  };
-}
 
 export class GvisorBackend implements Backend {
   readonly name = name;
@@ -216,12 +199,13 @@ export class GvisorBackend implements Backend {
     const path = join(this.#folder, id);
     const { program, platform } = found;
     const rootOverlay = plan.profile === "dev" ? "memory" : "none";
-    const sandbox = new Sandbox({ runsc: program.path, platform, folder: `${path}-sandbox`, rootOverlay });
+    const sandbox = new Sandbox({ id, runsc: program.path, platform, folder: `${path}-sandbox`, rootOverlay });
     try {
       const owner = plan.profile === "dev" ? 0 : nobody;
       const scratch = await Scratch.open({ path, diskBytes: enforcedValue(plan, "disk") ?? 0, owner });
       const inputs = await scratch.fill(io.files);
-      const report = await this.#runIn({ plan, io, id, sandbox, cgroup, scratch, inputs });
+      const joining = unjoined(found.layout, `${namePrefix}${id}`);
+      const report = await this.#runIn({ plan, io, id, sandbox, cgroup, scratch, inputs, joining });
       if (!io.signal.aborted && report.limitHit === undefined)
         await handOverFiles(join(scratch.work, "out"), io, this.#settings.maxOutputBytes);
       return report;
@@ -232,7 +216,7 @@ export class GvisorBackend implements Backend {
     }
   }
 
-  async #runIn({ plan, io, id, sandbox, cgroup, scratch, inputs }: RunParts): Promise<RunReport> {
+  async #runIn({ plan, io, id, sandbox, cgroup, scratch, inputs, joining }: RunParts): Promise<RunReport> {
     io.signal.throwIfAborted();
     const unpacked = this.#images.get(plan.tool);
     if (unpacked === undefined) throw new ToolRuntimeError("ERR_INTERNAL", 'Cannot run a tool on backend "gvisor": it is not prepared');
@@ -251,7 +235,7 @@ export class GvisorBackend implements Backend {
       user: plan.profile === "dev" ? userOf(image, plan.tool) : { uid: nobody, gid: nobody },
     });
     const [, program = "its entrypoint"] = spec.process.args;
-    return runSandbox({ sandbox, plan, io, spec, program, pipes: this.#pipes, cgroup, scratch });
+    return runSandbox({ sandbox, plan, io, spec, program, pipes: this.#pipes, cgroup, scratch, joining });
   }
 
   async leftovers(): Promise<readonly Leftover[]> {
@@ -283,6 +267,14 @@ interface RunParts {
   readonly cgroup: RunCgroup;
   readonly scratch: Scratch;
   readonly inputs: readonly BoundFile[];
+  readonly joining: string | undefined;
+}
+
+/** Where cgroups of both versions are mounted runsc joins those of version 1 alone; what is counted in the other one would be nothing. */
+function unjoined(layout: CgroupLayout, cgroupName: string): string | undefined {
+  const other = layout.find(({ version }) => version === 2);
+  const isHybrid = layout.some(({ version }) => version === 1);
+  return isHybrid && other !== undefined ? join(other.parent, cgroupName, "cgroup.procs") : undefined;
 }
 
 /** The limit of processes is held inside; outside there is one of the sandbox's own threads, which no tool should reach. */

@@ -29,12 +29,14 @@ export interface SandboxRun {
   readonly pipes: PipePool;
   readonly cgroup: RunCgroup;
   readonly scratch: Scratch;
+  /** Of a cgroup that runsc does not join by itself. */
+  readonly joining: string | undefined;
 }
 
 /** Runs a sandbox to its end. What the tool hands back is still to be read from the scratch folder. */
 export async function runSandbox(run: SandboxRun): Promise<RunReport> {
-  const { sandbox, plan, io, spec, pipes, cgroup } = run;
-  const started = await sandbox.start({ spec, stdin: io.stdin, pipes });
+  const { sandbox, plan, io, spec, pipes, joining, cgroup } = run;
+  const started = await sandbox.start({ spec, stdin: io.stdin, pipes, joining });
   const cpuTime = watchCpuTime({ cgroup: cgroup.cgroup, limitMs: enforcedValue(plan, "cpuTime"), end: () => void end(run) });
   try {
     return await supervise(run, started);
@@ -52,7 +54,7 @@ async function end({ sandbox, cgroup }: SandboxRun): Promise<void> {
 }
 
 async function supervise(run: SandboxRun, { stdout, stderr, running, exited }: StartedSandbox): Promise<RunReport> {
-  const { io, sandbox } = run;
+  const { io } = run;
   let startOfErrors = "";
   let isStarted = false;
   const begin = (): void => {
@@ -73,8 +75,11 @@ async function supervise(run: SandboxRun, { stdout, stderr, running, exited }: S
   const status = await untilEnd(run, exited);
   await end(run);
   await drain(pumps);
-  if (!io.signal.aborted) assertWhole(run, status);
-  if (sandbox.isRunning()) begin();
+  if (!io.signal.aborted) {
+    assertWhole(run, { status, isStarted });
+    // It was there for too short a time to be seen.
+    begin();
+  }
   if (status === 127 || status === 126) assertStarted(run, startOfErrors);
   return await report(run, status);
 }
@@ -109,16 +114,16 @@ async function untilEnd(run: SandboxRun, exited: Promise<number>): Promise<numbe
 }
 
 /** Threat: a sandbox that did not start, or broke down, counts as a tool that has ended so. */
-function assertWhole(run: SandboxRun, status: number): void {
+function assertWhole(run: SandboxRun, { status, isStarted }: { readonly status: number; readonly isStarted: boolean }): void {
   const { sandbox, cgroup, plan } = run;
   if (memoryKills(cgroup.cgroup) > 0 && enforcedValue(plan, "memory") !== undefined) return;
-  const failure = status === runscStatus ? sandbox.failure() : undefined;
+  const failure = isStarted && status !== runscStatus ? undefined : sandbox.failure();
   if (failure === undefined && !sandbox.hasPanicked()) return;
-  const what = sandbox.isRunning() ? "go on with" : "start";
+  const what = isStarted ? "go on with" : "start";
   const why = failure === undefined ? "the sandbox's kernel broke down" : "runsc has failed";
   throw new ToolRuntimeError("ERR_BACKEND_FAILED", `Cannot ${what} the tool on backend "gvisor": ${why}; look at its log`, {
     backend: "gvisor",
-    started: sandbox.isRunning(),
+    started: isStarted,
     cause: new Error(failure ?? why),
   });
 }
@@ -137,9 +142,7 @@ function assertStarted({ plan, program }: SandboxRun, startOfErrors: string): vo
 async function report(run: SandboxRun, status: number): Promise<RunReport> {
   const { cgroup, scratch, plan } = run;
   const kills = memoryKills(cgroup.cgroup);
-  const held = cgroup
-    .readings()
-    .map((reading): LimitReading => (reading.limit === "memory" && kills > 0 ? { ...reading, hit: "yes" } : reading));
+  const held = cgroup.readings().map((reading) => (reading.limit === "memory" && kills > 0 ? killedReading(reading) : reading));
   const readings = [...held, ...processReading(run), await scratch.reading(), ...cpuReading(run)];
   // Whichever process of the sandbox the kernel has taken, the sandbox has ended for it.
   const isTaken = kills > 0 && status >= runscStatus;
@@ -147,6 +150,16 @@ async function report(run: SandboxRun, status: number): Promise<RunReport> {
   const isKilled = exit.kind === "signalled" && exit.signal === "SIGKILL";
   const limitHit = isKilled ? hitOf(plan, readings, kills) : undefined;
   return { exit, readings, ...(limitHit === undefined ? {} : { limitHit }) };
+}
+
+/**
+ * A process that the kernel is ending may charge some pages beyond the limit, so that it can end (mm/memcontrol.c, `try_charge_memcg`). The
+ * tool has nothing of them.
+ */
+function killedReading(reading: LimitReading): LimitReading {
+  const { applied, peak } = reading;
+  const isOver = applied !== undefined && peak !== undefined && peak > applied;
+  return { ...reading, hit: "yes", ...(isOver ? { peak: applied } : {}) };
 }
 
 /** The sandbox's own kernel holds it and counts it; from outside only what it was told can be seen. */

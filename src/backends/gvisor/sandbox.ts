@@ -1,5 +1,5 @@
 import { execFile, spawn, type ChildProcess } from "node:child_process";
-import { closeSync, openSync, readdirSync, readFileSync, watch } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, watch, type FSWatcher } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { Socket } from "node:net";
 import { constants } from "node:os";
@@ -11,6 +11,8 @@ export const platforms = ["systrap", "ptrace", "kvm"] as const;
 export type Platform = (typeof platforms)[number];
 
 export interface SandboxPlace {
+  /** Unlike that of any sandbox of this host: runsc listens at a socket of this name that belongs to no folder. */
+  readonly id: string;
   readonly runsc: string;
   readonly platform: Platform;
   /** The sandbox's own folder: its specification, its state, its logs, its input. */
@@ -28,10 +30,12 @@ export interface StartedSandbox {
   readonly exited: Promise<number>;
 }
 
-const id = "run";
-/** runsc's state of a sandbox whose first process runs (runsc/container/status.go). */
-const runningStatus = 2;
+/** runsc's words for a sandbox whose first process was started (runsc/container/status.go). */
+const startedStates: ReadonlySet<unknown> = new Set(["running", "stopped"]);
 const killTimeoutMs = 5000;
+const statePollMs = 100;
+/** Joins the cgroup whose file is the first argument, and becomes the program that the others are. */
+const joinScript = 'echo 0 > "$1" && shift && exec "$@"';
 
 /** One sandbox of runsc, attached: it ends with the `runsc run` that is its parent. What a killed service leaves is found by its cgroup. */
 export class Sandbox {
@@ -61,8 +65,8 @@ export class Sandbox {
     ];
   }
 
-  async start({ spec, stdin, pipes, settings = [] }: StartOptions): Promise<StartedSandbox> {
-    const { folder, runsc } = this.#place;
+  async start({ spec, stdin, pipes, joining, settings = [] }: StartOptions): Promise<StartedSandbox> {
+    const { folder, runsc, id } = this.#place;
     await mkdir(this.#state, { recursive: true, mode: 0o700 });
     const input = join(folder, "stdin");
     await Promise.all([
@@ -70,10 +74,11 @@ export class Sandbox {
       writeFile(input, stdin, { mode: 0o400 }),
     ]);
     const ends = await openEnds(input, pipes);
+    const running = this.#watchState();
     try {
       const args = [...this.#settings(), ...settings, "run", `--bundle=${folder}`, id];
-      const running = this.#watchState();
-      const child = spawn(runsc, args, { stdio: [...ends.child], env: {}, cwd: folder, detached: true });
+      const [program, words] = joining === undefined ? [runsc, args] : ["/bin/sh", ["-c", joinScript, "sh", joining, runsc, ...args]];
+      const child = spawn(program, words, { stdio: [...ends.child], env: {}, cwd: folder, detached: true });
       this.#child = child;
       const exited = new Promise<number>((resolve, reject) => {
         child.once("exit", (code, signal) => resolve(signal === null ? (code ?? 0) : 128 + constants.signals[signal]));
@@ -83,6 +88,7 @@ export class Sandbox {
       if (child.pid === undefined) await exited;
       return { stdout: readerOf(ends.stdout), stderr: readerOf(ends.stderr), running: running.seen, exited };
     } catch (error) {
+      running.stop();
       for (const fd of [ends.stdout, ends.stderr]) closeSync(fd);
       throw error;
     } finally {
@@ -90,25 +96,30 @@ export class Sandbox {
     }
   }
 
-  /** runsc says in its state file how far it is, and tells nobody. */
+  /** runsc says in its state file how far it is, and tells nobody. Looked at now and then too: the time of a run hangs on it. */
   #watchState(): { readonly seen: Promise<void>; stop(): void } {
     const { promise, resolve } = Promise.withResolvers<void>();
-    const watcher = watch(this.#state, () => {
+    const look = (): void => {
       if (!this.isRunning()) return;
-      watcher.close();
+      stop();
       resolve();
-    });
-    watcher.on("error", () => undefined);
-    return { seen: promise, stop: () => watcher.close() };
+    };
+    const timer = setInterval(look, statePollMs);
+    const watcher = watchFolder(this.#state, look);
+    const stop = (): void => {
+      clearInterval(timer);
+      watcher?.close();
+    };
+    return { seen: promise, stop };
   }
 
-  /** Whether the first process has been started; also after it has ended. */
+  /** Whether the first process has been started and the sandbox is there: with its end the state goes. */
   isRunning(): boolean {
     try {
-      const file = readdirSync(this.#state).find((name) => name.endsWith(".state") || name === "state.json");
+      const file = readdirSync(this.#state).find((name) => name.endsWith(".state"));
       if (file === undefined) return false;
       const state: { readonly status?: unknown } = JSON.parse(readFileSync(join(this.#state, file), "utf8"));
-      return typeof state.status === "number" && state.status >= runningStatus;
+      return startedStates.has(state.status);
     } catch {
       // It is being written.
       return false;
@@ -117,7 +128,7 @@ export class Sandbox {
 
   /** Sends a signal to the first process. Settles when it is sent, or there is nobody to get it. */
   async signal(name: "SIGTERM"): Promise<void> {
-    const args = [...this.#settings(), "kill", id, String(constants.signals[name])];
+    const args = [...this.#settings(), "kill", this.#place.id, String(constants.signals[name])];
     await new Promise<void>((resolve) => {
       execFile(this.#place.runsc, args, { timeout: killTimeoutMs, env: {} }, () => resolve());
     });
@@ -130,7 +141,9 @@ export class Sandbox {
 
   /** What runsc says of its own failure, as the last of its errors; nothing where it had none. */
   failure(): string | undefined {
-    const lines = readText(join(this.#place.folder, "log")).split(/(?<=\})\n?(?=\{)/);
+    const log = readText(join(this.#place.folder, "log"));
+    if (log === undefined) return "runsc was not started";
+    const lines = log.split(/(?<=\})\n?(?=\{)/);
     const errors = lines.flatMap((line) => {
       try {
         const entry: { readonly msg?: unknown; readonly level?: unknown } = JSON.parse(line);
@@ -144,7 +157,7 @@ export class Sandbox {
 
   /** Whether the kernel of the sandbox has broken down. */
   hasPanicked(): boolean {
-    return /^(?:panic|fatal error|SIG[A-Z]+):/m.test(readText(join(this.#place.folder, "panic")));
+    return /^(?:panic|fatal error|SIG[A-Z]+):/m.test(readText(join(this.#place.folder, "panic")) ?? "");
   }
 
   async remove(): Promise<void> {
@@ -156,14 +169,27 @@ interface StartOptions {
   readonly spec: object;
   readonly stdin: Uint8Array;
   readonly pipes: PipePool;
+  /** Of a cgroup that runsc does not join by itself: the file with its members. */
+  readonly joining?: string | undefined;
   readonly settings?: readonly string[];
 }
 
-function readText(path: string): string {
+/** Nothing where the system lets no more folders be watched. */
+function watchFolder(path: string, changed: () => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(path, changed);
+    watcher.on("error", () => undefined);
+    return watcher;
+  } catch {
+    return undefined;
+  }
+}
+
+function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8");
   } catch {
-    return "";
+    return undefined;
   }
 }
 

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { ToolRuntimeError } from "../../errors.ts";
 import type { PipePool } from "../../internal/node/pipe-pool.ts";
 import { Sandbox, type Platform } from "./sandbox.ts";
@@ -60,16 +59,17 @@ export async function attest(options: WitnessOptions): Promise<Platform> {
     const message = `Cannot use the backend "gvisor": ${JSON.stringify(options.runsc)} is no gVisor, ${why}; install runsc or name it as "runtimePath"`;
     throw new ToolRuntimeError("ERR_ATTESTATION", message, { backend: "gvisor", details: { runtime: options.runsc } });
   }
-  throw new ToolRuntimeError("ERR_BACKEND_UNAVAILABLE", `Cannot use the backend "gvisor": no sandbox starts (${failures.join("; ")})`, {
-    backend: "gvisor",
-    details: { runtime: options.runsc },
-  });
+  throw new ToolRuntimeError(
+    "ERR_BACKEND_UNAVAILABLE",
+    `Cannot start a sandbox on backend "gvisor": ${failures.join("; ")}; look whether this host lets runsc run`,
+    { backend: "gvisor", details: { runtime: options.runsc } },
+  );
 }
 
 /** Gives what went wrong as text. */
 async function ask({ runsc, folder, pipes }: WitnessOptions, platform: Platform): Promise<KernelFacts | string> {
   const nonce = randomUUID();
-  const sandbox = new Sandbox({ runsc, platform, folder, rootOverlay: "none" });
+  const sandbox = new Sandbox({ id: `toolruntime-${nonce}`, runsc, platform, folder, rootOverlay: "none" });
   try {
     await writeRoot(join(folder, "rootfs"));
     // It is over before a limit would mean something.
@@ -98,8 +98,6 @@ async function writeRoot(root: string): Promise<void> {
   await mkdir(join(root, "dev"), { recursive: true });
   await chmod(root, 0o755);
   await writeFile(join(root, "witness"), Buffer.from(program, "base64"), { mode: 0o755 });
-  // A file that is open for writing in a process that another thread starts meanwhile cannot be executed.
-  await sleep(0);
 }
 
 function witnessSpec(root: string, nonce: string): object {

@@ -10,7 +10,7 @@ import { openTerminal, styled, type Piece, type Terminal } from "../terminal.ts"
 
 const notes = `With --prove it does not ask but try: on each backend, in each profile, it runs what a hostile tool would, and says what is
 declared, what held, by which mechanism and in what time. That takes minutes, and as root it tries what needs root. Images are for
-docker and containerd: one that is there already and has Node and a shell. Ctrl-C ends it after the case that runs, and prints
+docker, containerd and gvisor: one that is there already and has Node and a shell. Ctrl-C ends it after the case that runs, and prints
 what there is.
 
 Exit codes: 0 where at least one backend is ready, or all that was tried held; 1 otherwise; 130 after Ctrl-C.
@@ -33,7 +33,7 @@ const args = {
   backend: { type: "string", description: "Only this backend; may be repeated", valueHint: "name" },
   security: { type: "enum", options: profileNames, description: "Only this profile" },
   "limits-only": { type: "boolean", description: "Only what drives a tool into a limit" },
-  image: { type: "string", description: "What the attacks run in on docker and containerd", valueHint: "reference" },
+  image: { type: "string", description: "What the attacks run in on docker, containerd and gvisor", valueHint: "reference" },
   "image-node": { type: "string", default: "/usr/bin/node", description: "Where Node is in the image", valueHint: "path" },
   "accept-engine": { type: "string", description: "Takes an engine below its floor; may be repeated", valueHint: "name@version" },
   sign: { type: "string", description: "Signs the report with this private key (see toolruntime keys create)", valueHint: "file" },

@@ -6,7 +6,7 @@ import type { Backend } from "../../backend.ts";
 import type { Attacker, Guests, Trace } from "../../conformance/index.ts";
 import { commandAttacker, commandGuest, commandVictim, imageAttacker, imageGuest, traceFolder, wasmGuest } from "../../conformance/node.ts";
 import { defineTool, type Tool } from "../../tool.ts";
-import { containerdPlace, dockerSocket } from "../backends.ts";
+import { containerdPlace, dockerSocket, imageFolder } from "../backends.ts";
 
 /** An image that has Node and a shell: the attacks are programs of both. */
 export interface ProofImage {
@@ -65,6 +65,7 @@ function open(name: BackendName, scratch: string, { acceptEngines, warn }: Subje
   if (name === "unsafe") return openBackend(name, { acceptUnsafe: true, scratch, warn });
   if (name === "docker") return openBackend(name, { ...dockerSocket(), acceptEngines, scratch });
   if (name === "containerd") return openBackend(name, { ...containerdPlace(), acceptEngines, scratch });
+  if (name === "gvisor") return openBackend(name, { ...imageFolder(), acceptEngines, scratch });
   throw new TypeError(`there is nothing to run on the backend "${name}"`);
 }
 

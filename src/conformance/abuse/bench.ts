@@ -17,6 +17,8 @@ export interface AbuseOptions {
   /** Opens a runtime with these options. The suite closes it. */
   readonly open: (options: Omit<RuntimeOptions, "backend">) => Runtime | Promise<Runtime>;
   readonly attacker: Attacker;
+  /** A set-uid Python of another user's in the attacker's image, as a path there. Without one nothing tries to become that user. */
+  readonly setUid?: string;
   /** A well-behaved tool that writes its input to stdout: what goes on while others attack. */
   readonly victim: Tool;
   /** Names everything that a run can leave on the machine and that is there right now. */

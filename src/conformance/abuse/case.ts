@@ -7,6 +7,8 @@ import type { AbuseBench } from "./bench.ts";
 export interface AbuseFacts {
   readonly profile: SecurityProfile;
   readonly capability: Capability;
+  /** Where the attacker's image has a set-uid program. */
+  readonly setUid?: string;
 }
 
 /** Says why nothing holds an attack here, or nothing where something does. */
@@ -42,6 +44,8 @@ export const keepsTree: Holds = ({ capability }) =>
 
 export const walled: Holds = ({ capability }) =>
   capability.isolation === "none" ? "there is no wall between the tool and the host" : undefined;
+
+export const hasSetUid: Holds = ({ setUid }) => (setUid === undefined ? "no set-uid program of the attacker's image was named" : undefined);
 
 export function fromProfile(least: SecurityProfile): Holds {
   return ({ profile }) =>

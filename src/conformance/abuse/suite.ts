@@ -10,7 +10,7 @@ export function notHeld({ holds, attack }: AbuseCase, facts: AbuseFacts): string
 }
 
 /** What the backend under attack declares. */
-export async function findAbuseFacts({ open, profile = "dev", victim, name }: AbuseOptions): Promise<AbuseFacts> {
+export async function findAbuseFacts({ open, profile = "dev", victim, name, setUid }: AbuseOptions): Promise<AbuseFacts> {
   const runtime = await open({ security: profile });
   try {
     const [chosen] = await runtime.explain({ tool: victim });
@@ -21,7 +21,7 @@ export async function findAbuseFacts({ open, profile = "dev", victim, name }: Ab
       .find(({ artifact, profiles }) => artifact === chosen?.artifact && profiles.includes(profile));
     return capability === undefined
       ? fail(`Cannot attack ${name}: it takes no victim (${chosen?.reason ?? "not ready"})`)
-      : { profile, capability };
+      : { profile, capability, ...(setUid === undefined ? {} : { setUid }) };
   } finally {
     await runtime.close();
   }

@@ -53,12 +53,24 @@ const containerdSchema = z.strictObject({
   maxOutputBytes: bytes.exactOptional(),
 });
 
+const gvisorSchema = z.strictObject({
+  imageFolder: z.string().min(1).exactOptional().describe("Where images are: a folder with an OCI image layout"),
+  runtimePath: z.string().min(1).exactOptional().describe("The runtime program; by default the runsc in a system's usual folders"),
+  platform: z.enum(["systrap", "ptrace", "kvm"]).exactOptional(),
+  acceptEngines: z.array(z.string()).exactOptional().describe('A runsc below its floor that is taken all the same: "runsc@20221219.0.0"'),
+  scratch: z.string().exactOptional(),
+  maxImageBytes: bytes.exactOptional(),
+  maxSandboxes: z.int().positive().exactOptional(),
+  maxOutputBytes: bytes.exactOptional(),
+});
+
 export const backendsSchema = z
   .strictObject({
     wasm: wasmSchema.exactOptional(),
     unsafe: unsafeSchema.exactOptional(),
     docker: dockerSchema.exactOptional(),
     containerd: containerdSchema.exactOptional(),
+    gvisor: gvisorSchema.exactOptional(),
     remote: remoteSchema.exactOptional(),
   })
   .refine((backends) => Object.keys(backends).length > 0, "must name at least one backend")
@@ -67,7 +79,7 @@ export const backendsSchema = z
 type Backends = z.output<typeof backendsSchema>;
 
 /** Makes the paths absolute. */
-export function resolveFolders({ wasm, unsafe, docker, containerd, remote }: Backends, at: (path: string) => string): Backends {
+export function resolveFolders({ wasm, unsafe, docker, containerd, gvisor, remote }: Backends, at: (path: string) => string): Backends {
   const cacheFolder = wasm?.components?.cacheFolder;
   const withCache = cacheFolder === undefined ? wasm : { ...wasm, components: { ...wasm?.components, cacheFolder: at(cacheFolder) } };
   const withScratch = unsafe?.scratch === undefined ? unsafe : { ...unsafe, scratch: at(unsafe.scratch) };
@@ -78,6 +90,16 @@ export function resolveFolders({ wasm, unsafe, docker, containerd, remote }: Bac
     ...(withScratch === undefined ? {} : { unsafe: withScratch }),
     ...(dockerAt === undefined ? {} : { docker: dockerAt }),
     ...(containerdAt === undefined ? {} : { containerd: containerdAt }),
+    ...(gvisor === undefined ? {} : { gvisor: resolveGvisor(gvisor, at) }),
     ...(remote === undefined ? {} : { remote: resolveRemote(remote, at) }),
+  };
+}
+
+function resolveGvisor(options: NonNullable<Backends["gvisor"]>, at: (path: string) => string): NonNullable<Backends["gvisor"]> {
+  const { imageFolder, scratch } = options;
+  return {
+    ...options,
+    ...(imageFolder === undefined ? {} : { imageFolder: at(imageFolder) }),
+    ...(scratch === undefined ? {} : { scratch: at(scratch) }),
   };
 }

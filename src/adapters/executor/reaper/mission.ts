@@ -10,6 +10,8 @@ export interface Mission {
   /** Whose end it waits for, as `formatOwner` writes it. */
   readonly owner: string;
   readonly backends: ReapedBackends;
+  /** Where the next start looks for a note of what was removed; absent where nothing outlives the service. */
+  readonly stateFolder?: string | undefined;
   /** Whether it says on stderr what it removed, and what it could not. */
   readonly says: { readonly removed: boolean; readonly problems: boolean };
 }

@@ -2,6 +2,7 @@ import { writeSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { cleanUp, untilGone } from "./clean-up.ts";
 import { farewell, type Mission } from "./mission.ts";
+import { leaveNote } from "./notes.ts";
 
 /** The process that outlives the service. It ends whatever a daemon does. */
 const maxMs = 60_000;
@@ -9,7 +10,7 @@ const maxNamed = 100;
 /** As pino numbers them. */
 const levels = { warn: 40, error: 50 } as const;
 
-const { owner, backends, says } = JSON.parse(process.argv[2] ?? "") as Mission;
+const { owner, backends, stateFolder, says } = JSON.parse(process.argv[2] ?? "") as Mission;
 
 /** A line in the service's log, where somebody still reads it. */
 function say(level: keyof typeof levels, facts: object, msg: string): void {
@@ -28,6 +29,8 @@ setTimeout(() => {
 if (!(await untilGone(owner))) process.exit();
 const cleaned = await cleanUp(backends);
 const found = cleaned.filter(({ removed }) => removed.length > 0);
+if (stateFolder !== undefined)
+  for (const { backend, removed } of found) leaveNote(stateFolder, { backend, removed: removed.slice(0, maxNamed), count: removed.length });
 const problems = cleaned.flatMap(({ backend, problem }) => (problem === undefined ? [] : [{ backend, problem }]));
 if (problems.length > 0 && says.problems)
   say(

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Log } from "../../../edge/index.ts";
 import { closerArgv, findCloser } from "../../../internal/node/fd-closer.ts";
@@ -20,7 +21,7 @@ const closeTimeoutMs = 1000;
 const againMs = 10_000;
 
 export interface ReaperOptions {
-  readonly config: Pick<ServiceConfig, "backends" | "security" | "log" | "reaper">;
+  readonly config: Pick<ServiceConfig, "backends" | "security" | "log" | "reaper" | "state">;
   readonly log: Log;
   /** Whether the log of the service is on stderr. */
   readonly logsToStderr: boolean;
@@ -28,8 +29,6 @@ export interface ReaperOptions {
 
 /** A process that outlives this one where that is killed, and then removes what its backends have left. */
 export interface Reaper {
-  /** Absent while it is started again. */
-  readonly pid: number | undefined;
   /** Tells it that nothing is left, and waits for its end. */
   close(): Promise<void>;
 }
@@ -46,7 +45,7 @@ export async function startReaper({ config, log, logsToStderr }: ReaperOptions):
   // What the service was given open is not for a process that outlives it.
   const fds = inheritedFds();
   const closing = fds.length === 0 ? undefined : await findCloser(fds);
-  const argv = argvOf({ owner: formatOwner(currentOwner()), backends, says });
+  const argv = argvOf({ owner: formatOwner(currentOwner()), backends, stateFolder: config.state && resolve(config.state.folder), says });
   return new PipeReaper({ argv: closing === undefined ? argv : [...closerArgv(closing), ...argv], hasStderr: says.problems }, log);
 }
 
@@ -72,10 +71,6 @@ class PipeReaper implements Reaper {
     this.#spec = spec;
     this.#log = log;
     this.#start();
-  }
-
-  get pid(): number | undefined {
-    return this.#child?.pid;
   }
 
   #start(): void {

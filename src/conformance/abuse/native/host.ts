@@ -1,6 +1,6 @@
 import { check, show } from "../../assert.ts";
 import type { AbuseBench } from "../bench.ts";
-import { all, enforced, fromProfile, walled, type AbuseCase } from "../case.ts";
+import { all, enforced, fromProfile, hasSetUid, walled, type AbuseCase } from "../case.ts";
 import { endedByLimit, foundNothing, ranWell, receipt, refusedByLimit } from "../outcomes.ts";
 
 const MiB = 2 ** 20;
@@ -33,6 +33,16 @@ async function fillDisk(bench: AbuseBench): Promise<void> {
     check(peak <= applied, `the peak of "disk" is ${peak}, over the ${applied} that were applied`);
     check(kind === "files" || hit === "yes", `the receipt of "disk" says hit "${hit}" after "${kind}"`);
   }
+}
+
+/** Where the kernel that answers is the tool's own, what it does for the tool's processes alone is no way out. */
+async function askKernel(bench: AbuseBench): Promise<void> {
+  const kernel = bench.facts.capability.isolation === "container" ? "host" : "own";
+  foundNothing(await bench.attack("kernel-calls.mjs", { args: [kernel] }));
+}
+
+async function becomeOther(bench: AbuseBench): Promise<void> {
+  foundNothing(await bench.attack("set-uid.sh", { args: [bench.facts.setUid ?? ""] }));
 }
 
 /** The outcome of a program that says what it could do, and then that it has looked everywhere. */
@@ -76,8 +86,15 @@ export const hostCases: readonly AbuseCase[] = [
     title: "ptrace, bpf, userfaultfd, io_uring, keyctl, unshare, mount, kexec",
     outcome: "NONE",
     holds: all(walled, fromProfile("standard")),
+    attack: askKernel,
   },
-  { id: "D8", title: "a set-uid program", outcome: "NONE", holds: walled },
+  {
+    id: "D8",
+    title: "a set-uid program",
+    outcome: "NONE",
+    holds: all(walled, fromProfile("standard"), hasSetUid),
+    attack: becomeOther,
+  },
   {
     id: "D9",
     title: "looks for sockets of container engines, service accounts and cloud credentials",
