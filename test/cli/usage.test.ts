@@ -11,17 +11,27 @@ test("--version prints the package's version", async () => {
 });
 
 describe("--help", () => {
-  test.each(["", "run", "serve", "tools", "tools list", "tools describe", "tools add", "build", "deploy", "deploy cloudflare", "doctor", "gc"])(
-    "of toolruntime %s",
-    async (command) => {
-      const path = command.split(" ").filter((word) => word !== "");
-      const { code, stdout, stderr } = await cli([...path, "--help"]);
-      expect(code).toBe(0);
-      expect(stderr).toBe("");
-      expect(stdout).toContain(`USAGE ${["toolruntime", ...path].join(" ")}`);
-      expect(stdout).toContain("Examples:");
-    },
-  );
+  test.each([
+    "",
+    "run",
+    "serve",
+    "tools",
+    "tools list",
+    "tools describe",
+    "tools add",
+    "build",
+    "deploy",
+    "deploy cloudflare",
+    "doctor",
+    "gc",
+  ])("of toolruntime %s", async (command) => {
+    const path = command.split(" ").filter((word) => word !== "");
+    const { code, stdout, stderr } = await cli([...path, "--help"]);
+    expect(code).toBe(0);
+    expect(stderr).toBe("");
+    expect(stdout).toContain(`USAGE ${["toolruntime", ...path].join(" ")}`);
+    expect(stdout).toContain("Examples:");
+  });
 
   test.skipIf(!hasTerminal)("has colours on a terminal only, and none there with NO_COLOR", async () => {
     const [piped, plain, coloured] = await Promise.all([
