@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { chainIdOf } from "../../src/backends/containerd/images.ts";
-import { runtimeSpec, type SpecParts } from "../../src/backends/containerd/spec.ts";
+import { runtimeSpec, type SpecParts } from "../../src/backends/oci/runtime-spec.ts";
 import { startFailure } from "../../src/backends/oci/init-file.ts";
 import { initSource } from "../../src/backends/oci/init-program.ts";
 import { canonicalReference } from "../../src/backends/oci/reference.ts";

@@ -60,7 +60,7 @@ const rules: Readonly<Record<string, readonly string[]>> = {
   "backends/docker": [...node, "backends/oci"],
   "backends/containerd": [...node, "backends/oci"],
   // What a container is like is one for all that OCI settings are written for.
-  "backends/gvisor": [...node, "backends/oci", "backends/containerd"],
+  "backends/gvisor": [...node, "backends/oci"],
   edge: portable,
   conformance: portable,
   "adapters/executor": [

@@ -34,7 +34,7 @@ import { findLeftovers, namePrefix } from "./reap.ts";
 import { containerCgroup, runTask } from "./run.ts";
 import { findRuntimeProgram, type RuntimeProgram } from "./runtime-program.ts";
 import type { Message } from "./schema.ts";
-import { runtimeSpec } from "./spec.ts";
+import { runtimeSpec } from "../oci/runtime-spec.ts";
 
 export interface ContainerdSettings {
   readonly socketPath: string;

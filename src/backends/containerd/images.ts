@@ -3,13 +3,7 @@ import { z } from "zod/mini";
 import { ToolRuntimeError } from "../../errors.ts";
 import { canonicalReference } from "../oci/reference.ts";
 import { containerdError, grpcCodeOf, grpcCodes, type Containerd } from "./client.ts";
-
-/** What of an image's own configuration a process is made of. */
-export interface ImageProcess {
-  readonly env: readonly string[];
-  readonly argv: readonly string[];
-  readonly user: string;
-}
+import type { ImageProcess } from "../oci/runtime-spec.ts";
 
 export interface Image {
   /** What a digest in a manifest may mean: the index, the manifest for this machine, the configuration. */

@@ -1,7 +1,7 @@
 import { ownerLabel } from "../oci/leftovers.ts";
 import { containerdError, grpcCodeOf, grpcCodes, type Containerd } from "./client.ts";
 import type { Message } from "./schema.ts";
-import type { RuntimeSpec } from "./spec.ts";
+import type { RuntimeSpec } from "../oci/runtime-spec.ts";
 import type { RuntimeProgram } from "./runtime-program.ts";
 
 /** How long a task that got SIGKILL may take to end. */

@@ -1,5 +1,5 @@
 import { enforcedValue, type Plan } from "../../backend.ts";
-import { runtimeSpec, type RuntimeSpec, type SpecParts } from "../containerd/spec.ts";
+import { runtimeSpec, type RuntimeSpec, type SpecParts } from "../oci/runtime-spec.ts";
 
 export interface SandboxParts extends Omit<SpecParts, "plan"> {
   readonly plan: Pick<Plan, "profile" | "limits">;

@@ -1,10 +1,16 @@
 import type { Plan } from "../../backend.ts";
 import type { SecurityProfile } from "../../profile.ts";
-import { initPath } from "../oci/init-file.ts";
-import { seccompProfile, type SeccompProfile } from "../oci/seccomp.ts";
-import { containerSettings, devCapabilities, maskedPaths, oomScoreAdj, readonlyPaths, tmpPath, workPath } from "../oci/settings.ts";
-import type { BoundFile, Scratch } from "../oci/scratch.ts";
-import type { ImageProcess } from "./images.ts";
+import { initPath } from "./init-file.ts";
+import { seccompProfile, type SeccompProfile } from "./seccomp.ts";
+import { containerSettings, devCapabilities, maskedPaths, oomScoreAdj, readonlyPaths, tmpPath, workPath } from "./settings.ts";
+import type { BoundFile, Scratch } from "./scratch.ts";
+
+/** What of an image's own configuration a process is made of. */
+export interface ImageProcess {
+  readonly env: readonly string[];
+  readonly argv: readonly string[];
+  readonly user: string;
+}
 
 export interface SpecParts {
   readonly plan: Pick<Plan, "profile">;
