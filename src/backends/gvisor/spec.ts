@@ -18,7 +18,7 @@ const otherUsers = new Set(["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETF
 
 /** The sandbox of one run. The host's kernel is asked for nothing by the tool, so no list of calls is given. */
 export function sandboxSpec({ rootfs, ...parts }: SandboxParts): Omit<RuntimeSpec, "linux"> & { readonly linux: object } {
-  const { process, linux, ...rest } = runtimeSpec(parts);
+  const { process, linux, mounts, ...rest } = runtimeSpec(parts);
   const processes = enforcedValue(parts.plan, "processes");
   const { seccomp: _, ...inside } = linux;
   return {
@@ -29,9 +29,19 @@ export function sandboxSpec({ rootfs, ...parts }: SandboxParts): Omit<RuntimeSpe
       capabilities: mapCapabilities(process.capabilities),
       rlimits: [...process.rlimits, ...(processes === undefined ? [] : [limitOf("RLIMIT_NPROC", processes + initProcesses)])],
     },
+    mounts: mounts.map(withDevices),
     root: { path: rootfs, readonly: rest.root.readonly },
     linux: inside,
   };
+}
+
+/**
+ * gVisor takes a device of a read-only folder for read-only too, `/dev/null` as well. The folder is root's, and what is in it counts as the
+ * sandbox's memory.
+ */
+function withDevices(mount: RuntimeSpec["mounts"][number]): RuntimeSpec["mounts"][number] {
+  if (mount.destination !== "/dev") return mount;
+  return { ...mount, options: mount.options.map((option) => (option === "ro" ? "rw" : option)) };
 }
 
 type Capabilities = RuntimeSpec["process"]["capabilities"];

@@ -1,4 +1,4 @@
-import { closeSync, existsSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { accessSync, closeSync, constants, openSync, unlinkSync, writeSync } from "node:fs";
 
 // Bounded, for where nothing else bounds it.
 const mostBytes = 512 * 2 ** 20;
@@ -14,5 +14,14 @@ function fill(path) {
 
 const held = [];
 if (kind === "heap") for (let bytes = 0; bytes < mostBytes; bytes += piece.length) held.push(Buffer.alloc(piece.length, 1));
-if (kind === "tmpfs") fill(`${existsSync("/dev/shm") ? "/dev/shm" : "/tmp"}/${mark}-${process.pid}`);
+function isWritable(folder) {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+if (kind === "tmpfs") fill(`${isWritable("/dev/shm") ? "/dev/shm" : "/tmp"}/${mark}-${process.pid}`);
 if (kind === "cache") fill("tmp/big");
