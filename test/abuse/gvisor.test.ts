@@ -20,6 +20,7 @@ const victim = await defineTool({ ...about, artifacts: { image: { reference, arg
 const open: Readonly<Record<string, string>> = {
   D1: "gVisor holds the number of processes and does not say that it did: the receipt says hit unknown",
   D4: "the first process of the sandbox is the tool's user's, and gVisor shows its environment, which is the tool's own",
+  D6: "gVisor's kill(-1) ends the caller too: the attack ends itself, with exit code 137, before it can say what it found",
 };
 
 function namesIn(folder: string): string[] {

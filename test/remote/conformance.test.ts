@@ -1,9 +1,40 @@
 import { describe, expect, it } from "vitest";
 import { conformanceCases, runConformance, type Verdict } from "../../src/conformance/index.ts";
 import { unsafeTarget, wasmTarget, type Target } from "../conformance/targets.ts";
-import { remoteTarget } from "./target.ts";
+import { acceptRunsc, containerdTarget, dockerTarget, findDaemons, gvisorTarget } from "../conformance/containers.ts";
+import { remoteTarget, type Behind } from "./target.ts";
 
 type OpenTarget = () => Promise<Target>;
+
+interface Case extends Behind {
+  readonly name: string;
+}
+
+function containersOf(found: Exclude<ReturnType<typeof findDaemons>, string>): Case[] {
+  const { sockets, imageFolder } = found;
+  const acceptEngines = ["runc@1.1.5"];
+  const profile = "standard";
+  return [
+    {
+      name: "docker",
+      profile,
+      backends: { docker: { socketPath: sockets.docker, acceptEngines } },
+      open: () => dockerTarget(found, profile),
+    },
+    {
+      name: "containerd",
+      profile,
+      backends: { containerd: { socketPath: sockets.containerd, acceptEngines } },
+      open: () => containerdTarget(found, profile),
+    },
+    {
+      name: "gvisor",
+      profile,
+      backends: { gvisor: { imageFolder, acceptEngines: acceptRunsc } },
+      open: () => gvisorTarget(found, profile),
+    },
+  ];
+}
 
 /** What became of cases, with the reasons of those that were left out or failed. */
 async function verdictsOf(open: OpenTarget, only: readonly string[], concurrency: number): Promise<Map<string, string>> {
@@ -34,14 +65,29 @@ async function compare(openHere: OpenTarget, openThere: OpenTarget) {
   return { here, there };
 }
 
+const daemons = findDaemons();
+if (typeof daemons === "string") console.log(`Not run on docker, containerd and gvisor: ${daemons}`);
+
+const wasmIn = (profile: "dev" | "standard"): Case => ({
+  name: "wasm",
+  profile,
+  backends: { wasm: {} },
+  open: () => wasmTarget({ profile }),
+});
+
+const cases: readonly Case[] = [
+  wasmIn("dev"),
+  wasmIn("standard"),
+  { name: "unsafe", profile: "dev", backends: { unsafe: { acceptUnsafe: true } }, open: () => unsafeTarget() },
+  ...(typeof daemons === "string" ? [] : containersOf(daemons)),
+];
+
 describe("the conformance suite through the remote backend gives the verdicts that it gives locally", () => {
-  it.for([
-    { behind: "wasm", profile: "dev" },
-    { behind: "wasm", profile: "standard" },
-    { behind: "unsafe", profile: "dev" },
-  ] as const)("$behind in profile $profile", { timeout: 600_000 }, async ({ behind, profile }) => {
-    const openHere = behind === "wasm" ? () => wasmTarget({ profile }) : () => unsafeTarget();
-    const { here, there } = await compare(openHere, () => remoteTarget(behind, profile));
+  it.for(cases)("$name in profile $profile", { timeout: 900_000 }, async (behind) => {
+    const { here, there } = await compare(
+      async () => behind.open(),
+      () => remoteTarget(behind),
+    );
     expect(Object.fromEntries(there)).toEqual(Object.fromEntries(here));
     expect([...there.values()].filter((verdict) => verdict === "passed").length).toBeGreaterThan(80);
   });

@@ -1,10 +1,15 @@
 import type { ConformanceOptions, OpenOptions } from "../../src/conformance/index.ts";
 import { createRuntime, type Backend, type Runtime, type SecurityProfile } from "../../src/index.ts";
-import { canary, unsafeTarget, wasmTarget, type Target } from "../conformance/targets.ts";
+import type { ServiceConfigInput } from "../../src/adapters/executor/index.ts";
+import { canary, type Target } from "../conformance/targets.ts";
 import { remoteTo, startNode, toolShelf, type ExecutorNode } from "./support.ts";
 
-const local = { wasm: wasmTarget, unsafe: unsafeTarget } as const;
-const backends = { wasm: { wasm: {} }, unsafe: { unsafe: { acceptUnsafe: true } } } as const;
+/** What a node is to have behind it: the same guests as there are locally, and the node's own configuration of that backend. */
+export interface Behind {
+  open(): Target | Promise<Target>;
+  readonly backends: NonNullable<ServiceConfigInput["backends"]>;
+  readonly profile: SecurityProfile;
+}
 
 /** The options that belong to the node that runs the tools; all of them stand for the runtime that sends them there too. */
 function nodeOptions({ resources, maxima, concurrency, secrets, allowsBestEffort }: OpenOptions) {
@@ -62,20 +67,20 @@ class RemoteRuntime implements Runtime {
 }
 
 /** The same guests as locally, on a node of its own for each runtime. */
-export async function remoteTarget(behind: keyof typeof local, profile: SecurityProfile = "dev"): Promise<Target> {
+export async function remoteTarget({ open, backends, profile }: Behind): Promise<Target> {
   process.env[canary.name] = canary.value;
-  const target = await local[behind]({ profile });
+  const target = await open();
   const options: ConformanceOptions = {
     ...target.options,
-    name: `remote to ${behind}`,
+    name: `remote to ${target.options.name}`,
     // The window of a megabyte, and what the node's own pipes hold.
-    maxHeldBytes: 2 * 2 ** 20,
+    maxHeldBytes: (target.options.maxHeldBytes ?? 2 ** 20) + 2 ** 20,
     eventDelayMs: 500,
     async open(settings) {
       const shelf = toolShelf();
       const { config, secrets } = { secrets: undefined, ...nodeOptions(settings) };
       const node = await startNode(shelf, {
-        config: { ...config, backends: backends[behind] },
+        config: { ...config, security: profile, backends },
         ...(secrets === undefined ? {} : { secrets }),
       });
       return new RemoteRuntime(node, shelf, settings);
