@@ -1,8 +1,5 @@
 import { ToolRuntimeError } from "../errors.ts";
 import { wireHeaders } from "../internal/wire-names.ts";
-import { formatProblems, inEnglish, problemsOf } from "../internal/zod-problem.ts";
-import { leaseRequestSchema } from "../wire.ts";
-import { invalid, readJson } from "./body.ts";
 import type { Settings } from "./options.ts";
 import { replyJson } from "./reply.ts";
 import type { LiveRun } from "./runner.ts";
@@ -125,9 +122,7 @@ export function renewLease(leases: Leases, settings: Settings): (c: AppContext) 
         details: { path: "id" },
       });
     }
-    const parsed = leaseRequestSchema.safeParse((await readJson(c, settings)).value, inEnglish);
-    if (!parsed.success) throw invalid("the lease", formatProblems(problemsOf(leaseRequestSchema, parsed.error)));
-    const { ttlMs } = parsed.data;
+    const { ttlMs } = await (await import("./small-bodies.ts")).readLease(c, settings);
     const executions = leases.renew(tenant, id, ttlMs);
     return replyJson(c.get("scope").requestId, 200, JSON.stringify({ id, ttlMs, executions }));
   };

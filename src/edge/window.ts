@@ -1,8 +1,5 @@
 import { ToolRuntimeError } from "../errors.ts";
 import { wireHeaders } from "../internal/wire-names.ts";
-import { formatProblems, inEnglish, problemsOf } from "../internal/zod-problem.ts";
-import { ackRequestSchema } from "../wire.ts";
-import { invalid, readJson } from "./body.ts";
 import type { Settings } from "./options.ts";
 import { replyJson } from "./reply.ts";
 import type { Runner } from "./runner.ts";
@@ -79,12 +76,11 @@ export function windowBytesOf(c: AppContext): number | undefined {
 export function acknowledge(runner: Runner, settings: Settings): (c: AppContext) => Promise<Response> {
   return async (c) => {
     const { tenant } = await identify(c, settings, "run");
-    const parsed = ackRequestSchema.safeParse((await readJson(c, settings)).value, inEnglish);
-    if (!parsed.success) throw invalid("the acknowledgement", formatProblems(problemsOf(ackRequestSchema, parsed.error)));
+    const { bytes } = await (await import("./small-bodies.ts")).readAck(c, settings);
     const id = c.req.param("id") ?? "";
     const run = runner.find(tenant, id);
     // Of a run that has ended nothing is held back any more.
-    run?.window?.acknowledge(parsed.data.bytes);
+    run?.window?.acknowledge(bytes);
     return replyJson(c.get("scope").requestId, 200, JSON.stringify({ id, live: run !== undefined }));
   };
 }
